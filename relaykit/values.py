@@ -11,6 +11,7 @@ from attrs import field, frozen
 __all__ = [
     "HIGHEST_PORT",
     "LOST_LINGER_S",
+    "MOST_DATAGRAM_BYTES",
     "NO_SECRET",
     "Address",
     "Balance",
@@ -31,6 +32,11 @@ HIGHEST_PORT: Final = 65535
 LOST_LINGER_S: Final = 0.3
 """Seconds between the end and the reset of a leg whose counterpart is lost: a reset may cost the peer what
 it has not read yet.  Also how long it may take none of that.  Short: each hop of a visit waits as long."""
+
+
+MOST_DATAGRAM_BYTES: Final = 65_507
+"""Most payload of a datagram: what the headers of IPv4 and UDP leave of 65,535 bytes.
+Source: RFC 768, RFC 791 section 3.1."""
 
 
 class Secret:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
+from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS
 from relaykit.config.reference import reference
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, LocalPlugin
 from relaykit.plugins import Carriers, ProxyTypes

@@ -29,9 +29,8 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import IClientHost, IMessagePeer, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
-from relaykit.values import Ended, Origin, Traffic, host_of
+from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Origin, Traffic, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint

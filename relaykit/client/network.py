@@ -124,7 +124,7 @@ def _make_holes(poller: Poller, clock: IReactorTime, network_info: NetworkInfo, 
 
 def _datagram_streams(poller: Poller, protocol: str) -> IDatagramStreams:
     if protocol == "kcp":
-        from relaykit.carriers.kcp import KcpStreams
+        from relaykit.carriers.kcp.streams import KcpStreams
 
         return KcpStreams(poller, poller.reactor)
     from relaykit.carriers.quic.opening import FrpQuicStreams

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, Unavailable
+from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, Unavailable
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.segments import MOST_SEGMENTS, end_of_run
 from relaykit.segmentation import NOT_SEGMENTED, can_segment, cut
+from relaykit.values import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     import socket

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.values import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramReceiver, ITurns

@@ -21,10 +21,9 @@ __all__ = ["UpperLeg"]
 class UpperLeg(StreamLeg):
     """A leg on another one, which it owns.
 
-    A subclass brings ``write``, ``write_sequence``, ``data_received`` and, where an end is said to the peer in
-    the bytes themselves, ``end_received``, ``leg_lost`` and :meth:`_end_output`.  It begins to receive by
-    :meth:`_watch_lower`, and has set what it needs to be told of a full output before it calls this
-    constructor.
+    A subclass brings ``write``, ``write_sequence``, ``data_received`` and, where an end is said to the peer
+    in the bytes themselves, ``end_received``, ``leg_lost`` and :meth:`_end_output`.  It begins to receive by
+    :meth:`_watch_lower`.  What it needs to be told of a full output it sets before this constructor.
     """
 
     __slots__ = ("_finishing", "_lower", "_watching")

@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface
 
 from relaykit.interfaces.legs import IStreamLeg
 from relaykit.sansio.parsers.recognizing import Rank
+from relaykit.values import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -101,7 +102,7 @@ class IRegisteredProxy(ISignalPeer, IMessagePeer, IPortHolder):
         Owns the leg, and logs what goes wrong.  Whoever does not want to end the user can drop the answer.
         """
 
-    def serve_datagrams(user: IDatagramLeg, origin: Origin, most_bytes: int = 65_507) -> IFlow:
+    def serve_datagrams(user: IDatagramLeg, origin: Origin, most_bytes: int = MOST_DATAGRAM_BYTES) -> IFlow:
         """The same for a source of datagrams, over one of the proxy's lanes.
 
         A lane is a work connection that many users share; the backend gives it to
@@ -296,7 +297,7 @@ class IClientHost(IForwardingHost):
     def serve_lane(
         leg: IStreamLeg,
         origin: Origin,
-        most_bytes: int = 65_507,
+        most_bytes: int = MOST_DATAGRAM_BYTES,
         alone: bool = False,
         path: IStreamPath | None = None,
         admit: Callable[[IDatagramLeg, Origin], tuple[IDatagramLeg, Origin] | None] | None = None,

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from relaykit.sansio.segments import end_of_run, split
 from relaykit.segmentation import NOT_SEGMENTED, can_segment, cut, join_received, joined
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,6 @@ __all__ = [
     "BATCH_BYTES",
     "BATCH_OF_STRANGERS",
     "DATAGRAM_MAX",
-    "PAYLOAD_MAX",
     "BatchReceiver",
     "DatagramReceiver",
     "UdpSocket",
@@ -64,9 +63,6 @@ may."""
 
 DATAGRAM_MAX = 65535
 """Largest datagram that is read whole."""
-
-PAYLOAD_MAX = 65507
-"""Largest datagram that can be sent."""
 
 ANYWHERE = (Address("192.0.2.1", 9), Address("2001:db8::1", 9))
 """Addresses that only the default routes lead to.  Source: RFC 5737, RFC 3849."""
@@ -158,7 +154,7 @@ class UdpSocket:
         batch: int = BATCH,
     ) -> None:
         self.receiver = receiver
-        self.most_bytes = PAYLOAD_MAX
+        self.most_bytes = MOST_DATAGRAM_BYTES
         """Less once a datagram was too large for the interface; see :meth:`forbid_fragments`."""
         self._batch = batch
         self._batch_receiver: BatchReceiver | None = None
@@ -182,7 +178,7 @@ class UdpSocket:
             plain.close()
             raise CannotListenError(host, port, error) from error
         self._socket = plain
-        self._most_segment = PAYLOAD_MAX if can_segment(plain) else 0
+        self._most_segment = MOST_DATAGRAM_BYTES if can_segment(plain) else 0
         """Bytes of the largest datagrams of which the kernel sends several at once."""
         self.address = Address(host, plain.getsockname()[1])
         self._number = plain.fileno()

@@ -19,7 +19,7 @@ from relaykit.interfaces import (
 )
 from relaykit.options import OneLine, Options, RemotePort, doc, file_key, wire
 from relaykit.proxies.tcp import PortExposure
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
+from relaykit.values import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
     from relaykit.interfaces import (

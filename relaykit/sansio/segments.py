@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from relaykit.values import MOST_DATAGRAM_BYTES
+
 __all__ = ["MOST_SEGMENTS", "end_of_run", "split"]
 
 MOST_SEGMENTS: Final = 64
 """Datagrams of one call.  Source: Linux, UDP_MAX_SEGMENTS in include/linux/udp.h."""
 
-_MOST_BYTES: Final = 65507
 
-
-def end_of_run(datagrams: Sequence[bytes], begin: int, most_segment: int = _MOST_BYTES) -> int:
+def end_of_run(datagrams: Sequence[bytes], begin: int, most_segment: int = MOST_DATAGRAM_BYTES) -> int:
     """Where the datagrams end that can go together with the one at ``begin``, the last of them excluded.
 
     Those that are empty, or larger than ``most_segment`` bytes, go alone.
@@ -24,7 +24,7 @@ def end_of_run(datagrams: Sequence[bytes], begin: int, most_segment: int = _MOST
     end, size = begin + 1, len(datagrams[begin])
     if not 0 < size <= most_segment:
         return end
-    last = min(len(datagrams), begin + MOST_SEGMENTS, begin + _MOST_BYTES // size)
+    last = min(len(datagrams), begin + MOST_SEGMENTS, begin + MOST_DATAGRAM_BYTES // size)
     while end < last and len(datagrams[end]) == size:
         end += 1
     if end < last and 0 < len(datagrams[end]) < size:

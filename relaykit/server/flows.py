@@ -10,8 +10,7 @@ from zope.interface import implementer
 from relaykit.dataplane.flows import Ending
 from relaykit.errors import ended_by
 from relaykit.interfaces import IFlow
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.values import Ended, Traffic
+from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

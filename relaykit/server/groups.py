@@ -29,12 +29,11 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import IExposure, IRegisteredProxy
 from relaykit.sansio.control.balancing import REST_S, Balancer
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.sources import source_of
 from relaykit.server.flows import ProxyFlow, UserFlow
 from relaykit.server.work_legs import WorkLegFlow
 from relaykit.timer import Timer
-from relaykit.values import Balance, Ended, Traffic
+from relaykit.values import MOST_DATAGRAM_BYTES, Balance, Ended, Traffic
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from relaykit.errors import NoWorkConnection
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.server.flows import UserFlow
-from relaykit.values import Ended, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,6 @@ from relaykit.escaping import shown
 from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire, secret_problems
 from relaykit.sansio.control.texts import STOPPED
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.pacing import Budget
 from relaykit.server.events import UserUnserved
 from relaykit.server.flows import UserFlow, WorkSource
@@ -37,7 +36,7 @@ from relaykit.server.handing import Handover
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
 from relaykit.server.type_messages import IngressMessages
 from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
-from relaykit.values import Ended
+from relaykit.values import MOST_DATAGRAM_BYTES, Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint

@@ -39,7 +39,6 @@ from relaykit.sansio.control.texts import (
     PeerTexts,
 )
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.sansio.sources import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
@@ -47,7 +46,7 @@ from relaykit.server.peers import MessagePeer, VisitorPeer
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion
-from relaykit.values import ClientIdentity, Ended, Origin, Secret, host_of
+from relaykit.values import MOST_DATAGRAM_BYTES, ClientIdentity, Ended, Origin, Secret, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 from relaykit.carriers.direct import open_streams
 from relaykit.nat.paths import TcpPath, UdpPath
 from relaykit.nat.session import HolePunchingFailedError
-from relaykit.nat.sockets import PAYLOAD_MAX, drop
+from relaykit.nat.sockets import drop
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import PeerRole
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +73,7 @@ class _MemorySocket:
     """What a path of UDP asks of its socket."""
 
     address = Address("198.51.100.98", 40_000)
-    most_bytes = PAYLOAD_MAX
+    most_bytes = MOST_DATAGRAM_BYTES
 
     def __init__(self) -> None:
         self.receiver: DatagramReceiver = drop

@@ -14,8 +14,7 @@ from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.sockets import KEEPALIVE_IDLE_S
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IListeningPort
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.values import Address, Ended, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, Origin
 
 if TYPE_CHECKING:
     from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg, ILegAcceptor

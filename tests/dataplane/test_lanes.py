@@ -13,12 +13,12 @@ from relaykit.dataplane import lanes
 from relaykit.dataplane.lanes import FLUSH_BYTES, KEEP_ALIVE_S, SILENCE_S, DatagramLane
 from relaykit.interfaces import IDatagramLane, IDatagramLeg, IPiecesReceiver
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge, LaneCodec
+from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.testing.memory import CAPACITY_BYTES, MemoryNetwork, RecordingDatagrams, RecordingReceiver
 from relaykit.timer import PORTION_S
-from relaykit.values import Address, Ended, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, Origin
 from tests.dataplane.fakes import AcceptingDatagrams
 
 ALICE, BOB = Address("203.0.113.9", 40000), Address("2001:db8::5", 1)

@@ -10,10 +10,9 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.path_lanes import PathLane
 from relaykit.interfaces import IDatagramLane
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import datagram_pair
-from relaykit.values import Address, Ended
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended
 from tests.dataplane.fakes import AcceptingDatagrams
 
 ALICE, BOB = Address("203.0.113.9", 40000), Address("2001:db8::5", 1)

@@ -10,11 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.transcoding import transcoded
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 USER = Address("192.0.2.1", 5)
 

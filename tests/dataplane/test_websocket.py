@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.tls import channel_binding, client_context, server_context, start_tls
-from relaykit.dataplane.websocket import SecureWebSocketLeg, WebSocketLeg
+from relaykit.dataplane.websocket import END_TIMEOUT_S, SecureWebSocketLeg, WebSocketLeg
 from relaykit.interfaces import IForwarder, ISecureLeg, IStreamLeg
 from relaykit.sansio.websocket.frames import MOST_FRAMES_AT_ONCE, CloseCode, WebSocket, WebSocketRole
 from relaykit.testing.forwarders import ForwarderTests
@@ -214,6 +214,26 @@ class WebSocketLegTests(SynchronousTestCase):
         self.leg.finish_writing()
         self.network.flush()
         self.assertIs(self.got.lost, Ended.FINISHED)
+
+    def test_end_in_time(self) -> None:
+        """Once both ends have closed, a peer that ends nothing below is left after a while."""
+        for we_first in (True, False):
+            self.setUp()
+            steps = [self.leg.finish_writing, lambda: self.tell(self.client.close())]
+            for step in steps if we_first else reversed(steps):
+                step()
+            self.network.advance(END_TIMEOUT_S - 1)
+            self.assertEqual((self.got.ended, self.got.lost, self.peer.ended), (True, None, True))
+            self.network.advance(2)
+            self.assertIs(self.got.lost, Ended.FINISHED)
+            self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_one_end(self) -> None:
+        """As long as one end may say something there is no such haste."""
+        self.leg.finish_writing()
+        self.network.advance(10 * END_TIMEOUT_S)
+        self.tell(*map(bytes, self.client.frame((b"late",))))
+        self.assertEqual((self.got.data, self.got.lost), (b"late", None))
 
     def test_first_frames(self) -> None:
         """What came right behind the opening is there for whoever asks for the first bytes."""

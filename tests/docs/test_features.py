@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from docs._ext.features import HERE, features, readme_table
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS
+from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS
 from tests.layering import ROOT
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from zope.interface import implementer
 
 from relaykit.interfaces import IBatchedDatagramReceiver
-from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.sansio.contract import Buffer
-from relaykit.values import Address, Ended
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended
 
 __all__ = ["BatchedDatagrams", "FakeSocket"]
 
@@ -43,7 +42,7 @@ class FakeSocket:
         self.sent: list[tuple[bytes, Address, int | None]] = []
         self.closed = False
         self.batch_receiver: Any = None
-        self.most_bytes = PAYLOAD_MAX
+        self.most_bytes = MOST_DATAGRAM_BYTES
 
     def forbid_fragments(self) -> bool:
         """Cannot."""

@@ -12,12 +12,11 @@ from zope.interface import implementer
 from relaykit.errors import ConnectionFailed, UnsuitablePathError
 from relaykit.interfaces import IMoveReceiver, IStreamPath
 from relaykit.nat.paths import EARLY_MAX, TcpPath, UdpPath
-from relaykit.nat.sockets import PAYLOAD_MAX
 from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
-from relaykit.values import Address, Ended, PathProtocol, Secret
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, PathProtocol, Secret
 from tests.nat.fakes import BatchedDatagrams, FakeSocket
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
@@ -148,7 +147,7 @@ class UdpPathTests(SynchronousTestCase):
 
     def test_sizes(self) -> None:
         """How large datagrams may be is the socket's to say."""
-        self.assertEqual((self.path.most_bytes, self.path.forbid_fragments()), (PAYLOAD_MAX, False))
+        self.assertEqual((self.path.most_bytes, self.path.forbid_fragments()), (MOST_DATAGRAM_BYTES, False))
         self.socket.most_bytes = 1400
         self.assertEqual(self.path.most_bytes, 1400)
 

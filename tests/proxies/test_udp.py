@@ -14,12 +14,11 @@ from relaykit.config.schema import PortRange
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from relaykit.options import convert, from_wire, to_wire
 from relaykit.proxies import udp
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.testing.conformance import DatagramPortTests
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.testing.ports import MemoryDatagramLeg
 from relaykit.testing.relay import MemoryRelay, Published, echoing_datagrams
-from relaykit.values import Address, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Origin
 from tests.config.cases import builtin_types
 
 ALICE, BOB = Address("203.0.113.9", 4000), Address("2001:db8::5", 4000)

@@ -15,12 +15,12 @@ from relaykit.interfaces import IFlow
 from relaykit.options import ProxyCommon
 from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import V2
 from relaykit.server.flows import ProxyFlow, UserFlow, WorkSeeker
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import ClientIdentity, Ended, Origin, Traffic
+from relaykit.values import MOST_DATAGRAM_BYTES, ClientIdentity, Ended, Origin, Traffic
 
 
 class Proxy:

@@ -22,7 +22,7 @@ from relaykit.errors import NoWorkConnection, ProxyRefusedError, RefusalCode, Vi
 from relaykit.interfaces import IExposure, IIngress, IStreamLeg
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.wire.framing import V1
 from relaykit.sansio.wire.messages import Message
 from relaykit.server import registry
@@ -33,7 +33,7 @@ from relaykit.server.lanes import PAUSE_S
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.registry import EXPOSE_TIMEOUT_S, WITHDRAW_TIMEOUT_S, RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
-from relaykit.values import Address, ClientIdentity, Ended, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, ClientIdentity, Ended, Origin
 from tests.server.scene import TYPES
 
 

@@ -17,7 +17,7 @@ from relaykit.options import ProxyCommon
 from relaykit.sansio.control.pool import WorkPool
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.lanes.agreement import agreed_codec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.pacing import Budget
 from relaykit.sansio.wire.framing import MAX_PAYLOAD, V2
 from relaykit.server.flows import ProxyFlow, WorkSeeker
@@ -31,7 +31,7 @@ from relaykit.server.work import (
 )
 from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from relaykit.values import ClientIdentity, Origin, Secret, Traffic
+from relaykit.values import MOST_DATAGRAM_BYTES, ClientIdentity, Origin, Secret, Traffic
 
 
 @define(eq=False)

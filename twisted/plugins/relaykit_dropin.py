@@ -21,7 +21,7 @@ xtcp = ProxyTypeReference(
 tcp_carrier = CarrierReference("tcp", "relaykit.carriers.tcp")
 websocket_carrier = CarrierReference("websocket", "relaykit.carriers.websocket")
 wss_carrier = CarrierReference("wss", "relaykit.carriers.wss")
-kcp_carrier = CarrierReference("kcp", "relaykit.carriers.kcp")
+kcp_carrier = CarrierReference("kcp", "relaykit.carriers.kcp.carrier")
 quic_carrier = CarrierReference("quic", "relaykit.carriers.quic.carrier")
 
 relay_server = ServiceMaker(

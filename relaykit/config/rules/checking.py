@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from relaykit.config.not_implemented.keys import CLIENT_KEYS, SERVER_KEYS, availability_findings
+from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ClientTls, ServerConfig, ServerTls
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem

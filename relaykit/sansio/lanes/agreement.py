@@ -6,9 +6,10 @@ from collections.abc import Collection
 
 from relaykit.sansio.control.extensions import DATAGRAMS
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.wire.framing import Framing
+from relaykit.values import MOST_DATAGRAM_BYTES
 
 __all__ = ["agreed_codec"]
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.contract import Buffer
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge
-from relaykit.values import Address
+from relaykit.sansio.lanes.codec import DatagramTooLarge
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 __all__ = ["GONE", "BinaryCodec"]
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from relaykit.errors import RelaykitError
 from relaykit.sansio.contract import Buffer
 from relaykit.values import Address
 
-__all__ = ["MOST_DATAGRAM_BYTES", "DatagramTooLarge", "LaneCodec"]
-
-MOST_DATAGRAM_BYTES: Final = 65_507
-"""Most payload of a datagram: what the headers of IPv4 and UDP leave of 65,535 bytes.
-Source: RFC 768, RFC 791 section 3.1."""
+__all__ = ["DatagramTooLarge", "LaneCodec"]
 
 
 class DatagramTooLarge(RelaykitError):

@@ -16,9 +16,8 @@ from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.poller import ReactorPoller
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
 from relaykit.testing.memory import RecordingDatagrams
-from relaykit.values import Address, Ended, Origin
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, Origin
 from tests.integration.dataplane.test_ports import has_ipv6, has_localhost
 from tests.integration.dataplane.waiting import Accepting, SocketWaiting
 

@@ -6,8 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 
 class BinaryCodecTests(SynchronousTestCase):

@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge, LaneCodec
+from relaykit.sansio.lanes.codec import DatagramTooLarge, LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.wire.framing import V1, V2
 from relaykit.testing.cuts import every_cut, feed_every_cut
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 MAKERS: Sequence[Callable[[], LaneCodec]] = (
     BinaryCodec,

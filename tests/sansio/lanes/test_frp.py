@@ -8,14 +8,14 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.lanes import frp
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, DatagramTooLarge
+from relaykit.sansio.lanes.codec import DatagramTooLarge
 from relaykit.sansio.lanes.frp import MOST_KEY_BYTES, MOST_ZONE_CHARACTERS, MessageCodec
 from relaykit.sansio.lanes.messages import UDPAddress, UDPPacket
 from relaykit.sansio.wire.framing import V1, V2, HelloFrame, encode_hello
 from relaykit.sansio.wire.gojson import MalformedMessage
 from relaykit.sansio.wire.messages import CORE_MESSAGES, Ping, StartWorkConn
 from relaykit.testing.cuts import every_cut
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 from tests import recorded
 from tests.recorded import Conversation
 

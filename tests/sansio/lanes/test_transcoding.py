@@ -13,14 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.lanes import transcoding
 from relaykit.sansio.lanes.binary import BinaryCodec
-from relaykit.sansio.lanes.codec import MOST_DATAGRAM_BYTES, LaneCodec
+from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
 from relaykit.sansio.lanes.messages import UDPAddress, UDPPacket
 from relaykit.sansio.lanes.transcoding import LaneTranscoding
 from relaykit.sansio.wire.framing import V1, V2, Framing
 from relaykit.sansio.wire.messages import CORE_MESSAGES
 from relaykit.testing.cuts import every_cut, feed_every_cut
-from relaykit.values import Address
+from relaykit.values import MOST_DATAGRAM_BYTES, Address
 from tests import recorded
 from tests.recorded import Conversation
 

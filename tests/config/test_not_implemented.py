@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.not_implemented.keys import (
+from relaykit.config.not_implemented import (
     CLIENT_KEYS,
     SERVER_KEYS,
     Unavailable,

@@ -1,0 +1,1 @@
+"""KCP: between client and server, and over direct paths."""
