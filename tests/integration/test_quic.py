@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-from tests import LONG_TESTS
 from tests.integration.programs import frp_command, missing_frp
 from tests.integration.relays import Way
 from tests.integration.scenarios import ENOUGH_BYTES, EveryPair, test_each
@@ -21,17 +18,8 @@ SOME = (
 )
 
 
-ON_REQUEST = (
-    None
-    if LONG_TESTS in os.environ
-    else f"a stream may never end where the machine is busy; set {LONG_TESTS}=1 to run it"
-)
-
-
 class QuicPair(EveryPair):
     """The scenarios over QUIC."""
-
-    skip: str | None = ON_REQUEST
 
     def bytes_of(self, way: Way) -> int:
         """Enough: the loads of QUIC are measured elsewhere."""
@@ -53,7 +41,7 @@ class OurQuicTests(QuicPair):
 class FrpcQuicTests(QuicPair):
     """Our server, and frp's client."""
 
-    skip = ON_REQUEST or missing_frp()
+    skip = missing_frp()
     client_command = frp_command("frpc")
 
 
@@ -64,6 +52,6 @@ class FrpcQuicTests(QuicPair):
 class FrpsQuicTests(QuicPair):
     """Frp's server, and our client."""
 
-    skip = ON_REQUEST or missing_frp()
+    skip = missing_frp()
     server_command = frp_command("frps")
     visitor_users = 100

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import frozen
@@ -94,6 +95,10 @@ _SECRET_BYTES = 32
 
 _PLACE_OF_MOST_STREAMS = 21
 """Among the arguments of qh3's core."""
+
+_MOST_ROUNDS = 8
+"""How often the end of a stream waits for all that is under way, where something of that is lost each time.
+That each time it was the same bytes, and then those and the end, does not happen on a line that is of use."""
 
 
 @frozen(kw_only=True)
@@ -502,11 +507,35 @@ def _initial_keys(made_up: bytes) -> Iterator[tuple[str, tuple[bytes, bytes, byt
         yield direction, crypto.derive_key_iv_hp(cipher_suite=suite, secret=way, version=_VERSION_1)
 
 
+@frozen
+class _Round:
+    """What the end of a stream waits for: that all arrives that was under way at some time after its bytes.
+
+    :ivar last: the highest number of those packets.
+    :ivar losses: packets that the connection had lost by then; -1 if what was lost may not have gone again.
+    :ivar left: how many more rounds there may be.
+    """
+
+    last: int = -1
+    losses: int = -1
+    left: int = _MOST_ROUNDS
+
+
 class _Qh3(Connection):
-    """qh3: a native core, with a facade of Python that is passed by once the handshake is over."""
+    """qh3: a native core, with a facade of Python that is passed by once the handshake is over.
+
+    The core never sends an end again that was lost in a frame without bytes while earlier bytes of the stream
+    were under way, too.  So an end goes with the last bytes or, if those have gone, once they have arrived.
+    """
 
     def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
         super().__init__(cls, configuration, settings)
+        self._ends: dict[int, _Round] = {}
+        """Of the streams whose end waits for their bytes to arrive: what is waited for."""
+        self._losses = 0
+        self._repairs = -1
+        """The highest number of a packet that was under way after the last loss: what was lost went again by
+        then, or does once that has arrived, where the core first asks the peer again to stop the stream."""
         key_pair = settings.key_pair
         if key_pair is not None:
             configuration.load_cert_chain(key_pair.certificate, key_pair.key)
@@ -527,6 +556,13 @@ class _Qh3(Connection):
     def to_send(self, now: float) -> list[bytes]:
         if self._quic is None or self._quic._core is None:
             return []
+        datagrams, core = self._take_datagrams(now), self._quic._core
+        if self.ending is None and (self._ends or core.loss_total != self._losses):
+            self._end_streams()
+            datagrams += self._take_datagrams(now)
+        return datagrams
+
+    def _take_datagrams(self, now: float) -> list[bytes]:
         datagrams = []
         try:
             for data, way, *_ in iter(partial(self._quic._core.poll_transmit, now), None):
@@ -540,6 +576,30 @@ class _Qh3(Connection):
                 raise
         return datagrams
 
+    def _end_streams(self) -> None:
+        """Ends the streams whose bytes have arrived, of those that wait."""
+        core = self._quic._core
+        under_way = core.outstanding_application_packets
+        first, last = (under_way[0][0], under_way[-1][0]) if under_way else (inf, -1)
+        losses = core.loss_total
+        if losses != self._losses:
+            self._losses, self._repairs = losses, last
+        ask = False
+        for stream, waited in tuple(self._ends.items()):
+            if first <= waited.last or self.unsent(stream):
+                continue
+            if not under_way or losses == waited.losses or not waited.left:
+                del self._ends[stream]
+                # The peer may have stopped it.
+                with contextlib.suppress(ValueError):
+                    core.send_stream(stream, b"", True)
+            else:
+                ask = True
+                self._ends[stream] = _Round(last, losses if first > self._repairs else -1, waited.left - 1)
+        if ask:
+            # Without it the peer may take its time to acknowledge.
+            core.send_ping(0)
+
     def withhold(self, withheld: bool) -> None:
         super().withhold(withheld)
         if not withheld and self._quic is not None:
@@ -551,6 +611,10 @@ class _Qh3(Connection):
         return int(core.open_stream(False)) if opened < allowed else None
 
     def write(self, stream: int, data: Buffer, fin: bool) -> None:
+        if fin and not len(data) and self.unsent(stream) <= self._packet_bytes():
+            # What is unsent may have been put into a packet already.
+            self._ends[stream] = _Round()
+            return
         # That the peer takes no more is not told while credit is withheld.
         with contextlib.suppress(ValueError):
             self._quic._core.send_stream(stream, data, fin)
@@ -559,6 +623,7 @@ class _Qh3(Connection):
         return int(self._quic._core.get_send_buffer_size(stream))
 
     def reset(self, stream: int, code: int) -> None:
+        self._ends.pop(stream, None)
         # It may have ended in both directions.
         with contextlib.suppress(ValueError):
             self._quic._core.reset_stream(stream, code)
@@ -570,7 +635,7 @@ class _Qh3(Connection):
     @property
     def settled(self) -> bool:
         core = None if self._quic is None else self._quic._core
-        return core is None or not (core.bytes_in_flight or core.get_send_buffer_size())
+        return core is None or not (self._ends or core.bytes_in_flight or core.get_send_buffer_size())
 
     @property
     def congested(self) -> bool:

@@ -184,8 +184,9 @@ class QuicStreamLeg(StreamLeg):
         for piece in self._take_queue(size):
             if self.room is not None:
                 self.room.sent(len(piece))
-            connection.write(self.number, piece, False)
-        if self._finishing and not self._queue:
+            self._fin_sent = self._finishing and not self._queue
+            connection.write(self.number, piece, self._fin_sent)
+        if self._finishing and not self._queue and not self._fin_sent:
             self._fin_sent = True
             connection.write(self.number, b"", True)
 

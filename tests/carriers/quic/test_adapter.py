@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -54,19 +55,22 @@ class Two:
         )
         self.ends = one.connection(client), two.connection(server)
         self.events: tuple[list[Any], list[Any]] = ([], [])
+        self.lose: Callable[[], bool] = lambda: False
+        """Whether the next datagram is lost."""
         for end in self.ends:
             end.start(self.now)
         self.run()
 
-    def run(self) -> None:
-        """Lets datagrams pass, and time, until nothing is left to send."""
-        for _ in range(200):
+    def run(self, most: int = 200) -> None:
+        """Lets datagrams pass, and time, until nothing is left to send; so many times at most."""
+        for _ in range(most):
             moved = False
             for place, end in enumerate(self.ends):
                 datagrams = end.to_send(self.now)
                 if datagrams:
                     moved = True
-                    self.ends[1 - place].receive(datagrams, self.now)
+                    arrived = [data for data in datagrams if not self.lose()]
+                    self.ends[1 - place].receive(arrived, self.now)
                 for each, events in zip(self.ends, self.events, strict=True):
                     events.extend(each.events())
             self.now += 0.01
@@ -77,9 +81,19 @@ class Two:
             if not moved:
                 return
 
+    def pass_time(self, seconds: float) -> None:
+        """Lets so much time pass, and datagrams."""
+        until = self.now + seconds
+        while self.now < until:
+            self.run()
+
     def got(self, place: int, name: str) -> list[Any]:
         """Events of this kind at one end."""
         return [each for each in self.events[place] if type(each).__name__ == name]
+
+
+def _chance(numbers: random.Random, part: float) -> bool:
+    return numbers.random() < part
 
 
 def pairs() -> list[Two]:
@@ -199,6 +213,76 @@ class ConnectionTests(SynchronousTestCase):
             got = two.got(1, "StreamDataReceived")
             self.assertEqual(sum(len(each.data) for each in got), 100_000)
             self.assertTrue(got[-1].end_stream)
+
+    def test_end_lost(self) -> None:
+        """The end of a stream arrives although it, and the bytes before it, were lost at first."""
+        for two in pairs():
+            number = two.ends[0].open()
+            assert number is not None
+            two.ends[0].write(number, b"x", False)
+            lost = [two.ends[0].to_send(two.now)]
+            two.ends[0].write(number, b"", True)
+            self.assertFalse(two.ends[0].settled)
+            lost.append(two.ends[0].to_send(two.now))
+            self.assertTrue(all(lost))
+            # What follows shows the peer, and by its answers this end, that those packets were lost.
+            for _ in range(4):
+                two.ends[0].ping(1)
+                two.ends[1].receive(two.ends[0].to_send(two.now), two.now)
+            two.pass_time(10.0)
+            got = two.got(1, "StreamDataReceived")
+            self.assertEqual(b"".join(each.data for each in got), b"x")
+            self.assertTrue(got[-1].end_stream)
+            self.assertTrue(two.ends[0].settled)
+
+    def test_ends_on_a_bad_line(self) -> None:
+        """Each end of many streams arrives, half of them stopped, too, although many packets are lost."""
+        for two in pairs():
+            two.lose = partial(_chance, random.Random(5), 0.3)
+            numbers = [two.ends[0].open() for _ in range(100)]
+            for place, number in enumerate(numbers):
+                assert number is not None
+                two.ends[0].write(number, b"x" * 100, False)
+                two.run(1)
+                if place % 2:
+                    two.ends[0].stop(number, 0)
+                two.ends[0].write(number, b"", True)
+                two.run(1)
+            two.pass_time(2.0)
+            two.lose = lambda: False
+            two.pass_time(10.0)
+            ended = {each.stream_id for each in two.got(1, "StreamDataReceived") if each.end_stream}
+            self.assertEqual(ended, set(numbers))
+
+    def test_end_among_losses(self) -> None:
+        """An end does not wait for ever for a time without losses."""
+        for two in pairs():
+            ended, other = two.ends[0].open(), two.ends[0].open()
+            assert ended is not None and other is not None
+            two.ends[0].write(ended, b"x", False)
+            two.run(1)
+            two.ends[0].write(ended, b"", True)
+            # Of each few packets the first is lost, whatever is in it.
+            two.lose = partial(next, itertools.cycle((True, False, False, False, False)))
+            for _ in range(100):
+                two.ends[0].write(other, b"x" * 10_000, False)
+                two.run(1)
+            self.assertTrue(
+                any(each.end_stream for each in two.got(1, "StreamDataReceived") if each.stream_id == ended)
+            )
+
+    def test_reset_while_the_end_waits(self) -> None:
+        """A stream that is reset before its end was sent is reset, and nothing is left to do."""
+        for two in pairs():
+            two.ends[0].open()
+            two.ends[0].write(0, b"x", False)
+            two.ends[0].to_send(two.now)
+            two.ends[0].write(0, b"", True)
+            two.ends[0].reset(0, 7)
+            two.pass_time(5.0)
+            (reset,) = two.got(1, "StreamReset")
+            self.assertEqual(reset.error_code, 7)
+            self.assertTrue(two.ends[0].settled)
 
     def test_many_streams(self) -> None:
         """A peer may have a few thousand at once, and no more."""

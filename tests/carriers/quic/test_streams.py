@@ -205,6 +205,25 @@ class QuicStreamLegTests(SynchronousTestCase):
         ends.until(lambda: received.ended)
         self.assertEqual(received.data, b"".join(written))
 
+    def test_ends_with_its_last_bytes(self) -> None:
+        """The end goes with what was written in the same turn, and does not wait until that has arrived."""
+        ends = self.ends()
+        leg = ends.leg()
+        ends.rest()
+        connection, written = ends.paths[0].connection, []
+        original = connection.write
+
+        def write(stream: int, data: bytes, fin: bool) -> None:
+            written.append((bytes(data), fin))
+            original(stream, data, fin)
+
+        self.patch(connection, "write", write)
+        leg.write(b"the last")
+        leg.write(b" bytes")
+        leg.finish_writing()
+        ends.rest()
+        self.assertEqual(written, [(b"the last", False), (b" bytes", True)])
+
     def test_many_small_parts(self) -> None:
         """Many small writes arrive whole, also where they have to wait to be read."""
         ends = self.ends()
