@@ -41,6 +41,7 @@ LAYERS: Mapping[str, Layer] = {
     "commands": Layer(
         "the relaykit command and frp's command lines",
         (
+            "supervision",
             "reloading",
             "assembly",
             "tuning",
@@ -57,6 +58,10 @@ LAYERS: Mapping[str, Layer] = {
             "plugins",
             *_VOCABULARY,
         ),
+    ),
+    "supervision": Layer(
+        "what systemd is told of a program",
+        (),
     ),
     "reloading": Layer(
         "the configuration of a role that runs, read again",

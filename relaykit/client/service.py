@@ -246,6 +246,20 @@ class RelayClient(MultiService):
     # --- what others see of it ------------------------------------------------------------------------
 
     @property
+    def config(self) -> ClientConfig:
+        """Its configuration, without proxies and visitors."""
+        return self._config
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a session with the server."""
+        return self._run is not None and self._run.session is not None
+
+    def count_flows(self) -> int:
+        """How many users are served at the moment."""
+        return 0 if self._run is None else len(self._run.data_plane.flows)
+
+    @property
     def identity(self) -> ClientIdentity:
         """Who this client is to its server."""
         return ClientIdentity(self._life.run_id, self._config.user, self._config.client_id)

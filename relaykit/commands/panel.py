@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from relaykit.commands.runner import ProcessRunner, begin_serving, exit_status, explanation, log_observer
+from relaykit.commands.runner import (
+    Hangup,
+    ProcessRunner,
+    begin_serving,
+    exit_status,
+    explanation,
+    log_observer,
+)
 from relaykit.commands.status.follower import LogFollower, live_renderer
+from relaykit.commands.status.lines import server_line
 from relaykit.commands.status.server import FollowedServer, ServerSnapshot
 from relaykit.commands.status.terminal import can_draw
 from relaykit.logs.observers import CONSOLE
+from relaykit.supervision import Supervisor
 from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
@@ -41,14 +50,20 @@ def run_before_people(
     writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
     reactor = context.choose_reactor()
     server = assembly.make(reactor)
+    supervisor = Supervisor(context.environ, reactor, lambda: server_line(server))
 
     async def begin() -> None:
         await _started(server)
         if text := note(server, False):
             context.say(text)
+        supervisor.ready()
 
     runner = ProcessRunner(
-        reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, writer.reopen
+        reactor,
+        lambda: Deferred.fromCoroutine(begin()),
+        server.stopService,
+        Hangup(writer, supervisor),
+        supervisor.stopping,
     )
     return exit_status(runner.run(), explanation(context, writer))
 

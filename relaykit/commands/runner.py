@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
@@ -24,6 +24,7 @@ from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
     from relaykit.config.schema.sections import LogConfig
+    from relaykit.supervision import Supervisor
 
 __all__ = [
     "DRAIN_LIMIT_S",
@@ -121,15 +122,21 @@ def _to_console(settings: LogSettings) -> LogSettings:
 
 @define
 class Hangup:
-    """What a program does at SIGHUP: opens its log file again, and has its configuration read again."""
+    """What a program does at SIGHUP: opens its log file again, and has its configuration read again.
 
-    writer: LogWriter
-    reloads: list[Callable[[], None]] = field(factory=list)
+    ``reloads`` fire once that is done, or fail where it cannot be used, which the log has.
+    """
+
+    writer: LogWriter | None
+    supervisor: Supervisor
+    reloads: list[Callable[[], Deferred[Any]]] = field(factory=list)
 
     def __call__(self) -> None:
-        self.writer.reopen()
-        for reload in self.reloads:
-            reload()
+        self.supervisor.reloading()
+        if self.writer is not None:
+            self.writer.reopen()
+        done = DeferredList([reload() for reload in self.reloads], consumeErrors=True)
+        done.addCallback(lambda _: self.supervisor.ready())
 
 
 @define
@@ -151,6 +158,7 @@ class ProcessRunner:
         when it fires with True the program is done.
     :param stop: stops it; its Deferred fires when it has been drained.
     :param on_hangup: is called at any other SIGHUP.
+    :param on_stop: is called when it begins to stop.
     """
 
     log = Logger()
@@ -161,7 +169,9 @@ class ProcessRunner:
         begin: Callable[[], Deferred[Any]],
         stop: Callable[[], Any],
         on_hangup: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_stop = on_stop
         self._reactor = reactor
         self._begin = begin
         self._stop = stop
@@ -218,6 +228,7 @@ class ProcessRunner:
 
     def _drain(self) -> None:
         self._stopping = True
+        self._on_stop()
         stopped = maybeDeferred(self._stop)
         stopped.addTimeout(DRAIN_LIMIT_S, self._reactor)
         stopped.addErrback(self._not_drained)

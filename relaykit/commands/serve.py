@@ -21,8 +21,10 @@ from relaykit.commands.runner import (
     exit_status,
     explanation,
 )
+from relaykit.commands.status.lines import client_line, server_line
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
 from relaykit.reloading import Reloading
+from relaykit.supervision import Supervisor
 
 if TYPE_CHECKING:
     from relaykit.assembly import ClientAssembly, ServerAssembly
@@ -70,9 +72,7 @@ def run_client(context: CommandContext, **files: Any) -> int:
         return 1
     color = context.stdout.isatty()
     writer = begin_serving(assembly.loaded.config.log, context, color=color)
-    reason = serve_client(
-        assembly, context.choose_reactor(), writer, partial(read_client, chosen), color=color
-    )
+    reason = serve_client(assembly, context, writer, partial(read_client, chosen), color=color)
     return exit_status(reason, explanation(context, writer))
 
 
@@ -103,24 +103,34 @@ def _files(
 
 def serve_server(
     assembly: ServerAssembly,
-    reactor: Any,
-    on_hangup: Callable[[], None],
+    context: CommandContext,
+    writer: LogWriter,
     on_ready: Callable[[RelayServer], None],
 ) -> ExitReason:
-    """Runs a server, and the reactor, until one of them ends; SIGHUP calls ``on_hangup``."""
+    """Runs a server, and the reactor, until one of them ends; SIGHUP opens its log file again."""
+    reactor = context.choose_reactor()
     server = assembly.make(reactor)
+    supervisor = Supervisor(context.environ, reactor, lambda: server_line(server))
 
-    def begin() -> Deferred[None]:
+    async def begin() -> None:
         server.privilegedStartService()
         server.startService()
-        return server.when_ready().addCallback(lambda _: on_ready(server))
+        await server.when_ready()
+        on_ready(server)
+        supervisor.ready()
 
-    return ProcessRunner(reactor, begin, server.stopService, on_hangup).run()
+    return ProcessRunner(
+        reactor,
+        lambda: Deferred.fromCoroutine(begin()),
+        server.stopService,
+        Hangup(writer, supervisor),
+        supervisor.stopping,
+    ).run()
 
 
 def serve_client(
     assembly: ClientAssembly,
-    reactor: Any,
+    context: CommandContext,
     writer: LogWriter,
     read: Callable[[], ClientAssembly] | None = None,
     *,
@@ -130,15 +140,19 @@ def serve_client(
 
     :param read: reads them; None where there are none.
     """
+    reactor = context.choose_reactor()
     client = assembly.make(reactor)
-    hangup = Hangup(writer)
+    supervisor = Supervisor(context.environ, reactor, lambda: client_line(client))
+    hangup = Hangup(writer, supervisor)
     if read is not None:
         change_log = partial(change_writer, writer, color)
-        hangup.reloads.append(Reloading(reactor, read, client, change_log).reload_soon)
+        hangup.reloads.append(Reloading(reactor, read, client, change_log).reload)
 
     def begin() -> Deferred[None]:
         client.privilegedStartService()
         client.startService()
+        # Whether its server can be reached is another matter: who waits for this program waits no longer.
+        supervisor.ready()
         return client.when_first_login().addCallback(lambda _: None)
 
-    return ProcessRunner(reactor, begin, client.stopService, hangup).run()
+    return ProcessRunner(reactor, begin, client.stopService, hangup, supervisor.stopping).run()

@@ -57,7 +57,10 @@ Wants=network-online.target
 After=network-online.target
 {sockets}
 [Service]
-Type=exec
+Type=notify
+# By SIGHUP; systemd below 253 does not know this one, and goes by the line before.
+Type=notify-reload
+WatchdogSec=60
 ExecStart={command}
 {credentials}Restart=always
 RestartSec=2

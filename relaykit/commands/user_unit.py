@@ -20,7 +20,10 @@ _UNIT = """\
 Description=relaykit client
 
 [Service]
-Type=exec
+Type=notify
+# By SIGHUP; systemd below 253 does not know this one, and goes by the line before.
+Type=notify-reload
+WatchdogSec=60
 ExecStart={command}
 Restart=always
 RestartSec=2

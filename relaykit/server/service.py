@@ -168,6 +168,13 @@ class RelayServer(Service):
             flows=parts.data_plane.counts(),
         )
 
+    def counts(self) -> tuple[int, int, int]:
+        """How many clients are logged in, proxies are registered and users are served at the moment."""
+        parts = self._parts
+        if parts is None:
+            return 0, 0, 0
+        return len(parts.sessions), len(parts.registry), len(parts.data_plane.flows)
+
     def flows(self) -> list[ProxyFlow]:
         """The flow of each user, also of those who wait: has ``proxy`` and ``origin``, and can be ended."""
         return [] if self._parts is None else list(self._parts.registry.flows())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.logger import Logger, capturedLogs, globalLogBeginner
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +19,7 @@ from relaykit.commands.context import CommandContext
 from relaykit.commands.runner import (
     DRAIN_LIMIT_S,
     ExitReason,
+    Hangup,
     ProcessRunner,
     begin_logging,
     begin_serving,
@@ -27,7 +29,30 @@ from relaykit.commands.runner import (
 from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import ConnectionFailed
 from relaykit.logs.observers import LogSettings, log_writer
+from relaykit.supervision import Supervisor
 from tests.commands.fakes import RunningReactor
+
+
+class HangupTests(SynchronousTestCase):
+    """Tests for :class:`Hangup`."""
+
+    def test_told(self) -> None:
+        """The supervisor hears that a reload begins, and that it is over, well or not."""
+        heard: list[str] = []
+        supervisor = Supervisor(
+            {"NOTIFY_SOCKET": "x"}, Clock(), send=lambda address, text: heard.append(text.partition("=")[0])
+        )
+        path = Path(self.mktemp())
+        writer = log_writer(LogSettings(to=str(path)), StringIO())
+        path.unlink()
+        waiting: Deferred[None] = Deferred()
+        hangup = Hangup(writer, supervisor, [lambda: fail(ConnectionFailed("no")), lambda: waiting])
+        hangup()
+        self.assertTrue(path.exists())
+        self.assertEqual(heard, ["RELOADING"])
+        waiting.callback(None)
+        self.assertEqual(heard, ["RELOADING", "READY"])
+        supervisor.stopping()
 
 
 class ProcessRunnerTests(SynchronousTestCase):

@@ -43,7 +43,7 @@ class UserUnitTests(SynchronousTestCase):
         self.assertEqual(run_printed(["systemd", "user", "-c", str(path)]), evolve(printed, stderr=""))
 
     def test_taken(self) -> None:
-        """Systemd takes it."""
+        """Systemd takes it; an old one says that it does not know how to wait for a reload."""
         folder = Path(self.mktemp())
         folder.mkdir()
         need_systemd(folder / "any")
@@ -52,4 +52,5 @@ class UserUnitTests(SynchronousTestCase):
         tried = subprocess.run(
             ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
         )
-        self.assertEqual((tried.returncode, tried.stdout + tried.stderr), (0, ""))
+        said = [line for line in (tried.stdout + tried.stderr).splitlines() if "notify-reload" not in line]
+        self.assertEqual((tried.returncode, said), (0, []))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from twisted.trial.unittest import SkipTest
 
 from tests import LONG_TESTS
 from tests.integration.crowds import Crowd, EchoForMany
-from tests.integration.programs import Program, free_ports, frp_command, missing_frp, relaykit_command
+from tests.integration.programs import (
+    PATIENCE_S,
+    Program,
+    free_ports,
+    frp_command,
+    missing_frp,
+    relaykit_command,
+)
 from tests.integration.relays import RelayTestCase, Table, _nested
 from tests.integration.traffic import converse
 
@@ -146,6 +154,45 @@ class ClientReloadTests(ReloadTestCase):
         self.client.wait_for("start proxy success", 2)
         converse(self.ports[1])
         crowd.speak()
+
+
+class SupervisorTests(ReloadTestCase):
+    """What systemd is told."""
+
+    def test_told(self) -> None:
+        """Readiness, a reload and its end, the state in words, signs of life and the end are told."""
+        path = self.folder / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing:
+            hearing.bind(str(path))
+            hearing.settimeout(PATIENCE_S)
+            environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}
+
+            def hear(text: str) -> None:
+                while text not in hearing.recv(1000).decode():
+                    pass
+
+            server = self.start_file(
+                relaykit_command("server"),
+                self.write_configuration({"bindPort": self.bind_port, "auth.token": "a token for tests"}),
+                environ=environ,
+            )
+            for text in ("READY=1", "STATUS=0 clients, 0 proxies; 0 users", "WATCHDOG=1"):
+                hear(text)
+            server.signal(signal.SIGHUP)
+            for text in ("RELOADING=1\nMONOTONIC_USEC=", "READY=1"):
+                hear(text)
+            server.terminate()
+            hear("STOPPING=1")
+            server.wait_for_end()
+            self.path = self.folder / "client.json"
+            self.write([self.proxy("a", self.ports[0])])
+            self.client = self.start_file(relaykit_command("client"), str(self.path), environ=environ)
+            for text in ("READY=1", f"STATUS=not connected to 127.0.0.1:{self.bind_port}; 0 users"):
+                hear(text)
+            self.path.write_text("nosuch = 1")
+            self.reload(fails=True)
+            for text in ("RELOADING=1", "READY=1"):
+                hear(text)
 
 
 class FrpServerTests(ReloadTestCase):

@@ -23,6 +23,7 @@ from relaykit.config.load import client_from_table, load_client
 from relaykit.errors import RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.reloading import Reloading
+from relaykit.supervision import Supervisor
 
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
@@ -136,7 +137,7 @@ def _serve(
         stopped()
         context.say(str(error))
         return 1
-    reason = serve_client(assembly, context.choose_reactor(), writer, read, color=True)
+    reason = serve_client(assembly, context, writer, read, color=True)
     stopped()
     if isinstance(reason.failure, (RelaykitError, OSError)):
         context.say(
@@ -194,16 +195,19 @@ def _serve_all(
 ) -> ExitReason:
     reactor = context.choose_reactor()
     clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
-    reloads = [Reloading(reactor, again[path], client).reload_soon for path, client in clients.items()]
+    reloads = [Reloading(reactor, again[path], client).reload for path, client in clients.items()]
+    supervisor = Supervisor(context.environ, reactor)
 
     def begin() -> Deferred[bool]:
+        supervisor.ready()
         lives = [_live(path, client, context) for path, client in clients.items()]
         return DeferredList(lives).addCallback(lambda results: not any(alive for _, alive in results))
 
     def stop() -> Deferred[Any]:
         return DeferredList([client.stopService() for client in clients.values() if client.running])
 
-    return ProcessRunner(reactor, begin, stop, Hangup(writer, reloads)).run()
+    hangup = Hangup(writer, supervisor, reloads)
+    return ProcessRunner(reactor, begin, stop, hangup, supervisor.stopping).run()
 
 
 def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:

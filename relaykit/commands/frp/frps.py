@@ -52,7 +52,7 @@ def run(call: Call, context: CommandContext) -> int:
         log.info("frps tcp listen on {address}", address=address)
         log.info("frps started successfully")
 
-    reason = serve_server(assembly, context.choose_reactor(), writer.reopen, say_ready)
+    reason = serve_server(assembly, context, writer, say_ready)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
