@@ -26,6 +26,7 @@ __all__ = [
     "HolePunchingError",
     "LocalProtocolError",
     "LoginRefusedError",
+    "NoWayError",
     "NoWorkConnection",
     "NoWorkConnectionInTime",
     "OutOfDescriptors",
@@ -201,6 +202,12 @@ class ConnectionFailed(RelaykitError):
     """A connection could not be made; the text says where to and why."""
 
     problem = "cannot-connect"
+
+
+class NoWayError(ConnectionFailed):
+    """No carrier leads to the server; the text says what happened by each."""
+
+    problem = "no-way"
 
 
 class ForwardProxyError(ConnectionFailed):

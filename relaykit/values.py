@@ -225,3 +225,8 @@ class CarrierCapabilities:
     """Encryption and a certificate of the server, so that no TLS is put on it."""
     own_port: bool = False
     """A port of its own on the server: the key ``NAMEBindPort``, UDP."""
+    race: int = 0
+    """Its place where ``transport.protocol = "auto"`` tries carriers, one soon after the other: the smallest
+    number first.  0: it takes no part; one that does must notice where nobody answers."""
+    https: bool = False
+    """Looks like HTTPS from outside, so that it is tried at the port of that, too."""

@@ -61,7 +61,7 @@ class TcpCarrier:
 
     name = "tcp"
     summary = "TCP, with or without TLS."
-    capabilities = CarrierCapabilities()
+    capabilities = CarrierCapabilities(race=10)
     table = "tcp"
     dial_options = None
     accept_options = None

@@ -47,7 +47,7 @@ class WssCarrier:
 
     name = "wss"
     summary = "WebSocket within TLS, as through proxies of HTTPS."
-    capabilities = CarrierCapabilities(encryption=True)
+    capabilities = CarrierCapabilities(encryption=True, race=30, https=True)
     table = "websocket"
     dial_options = WebSocketDialOptions
     accept_options = WebSocketAcceptOptions

@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -16,7 +16,6 @@ from relaykit.authentication import TokenProver
 from relaykit.certificates.own import fingerprint
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
-from relaykit.client.paths import PathRoute, Route
 from relaykit.client.remembered import Remembered
 from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
@@ -31,11 +30,13 @@ from relaykit.sansio.wire.framing import V1, V2
 from relaykit.sansio.wire.hello import Bootstrap
 from relaykit.sansio.wire.messages import Login
 from relaykit.token_key import TokenKey, in_thread_of
-from relaykit.values import Address
+from relaykit.values import Address, Ended
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.client.paths import OneRoute
+    from relaykit.client.racing import AnyRoute
     from relaykit.client.remembered import RememberedServers
     from relaykit.config.schema import ClientConfig
     from relaykit.interfaces import IEnd, IProver, IStreamLeg, IStreamPath
@@ -66,7 +67,7 @@ class Connector:
         self,
         config: ClientConfig,
         token: Secret,
-        route: Route | PathRoute,
+        route: AnyRoute,
         reactor: Any,
         identity: Signer | None,
         servers: RememberedServers,
@@ -106,22 +107,46 @@ class Connector:
         :raises LoginRefusedError: the server said no.
         :raises BindingFailedError: the login must be bound to its TLS session, and is not.
         :raises SessionLost: the connection ended before the answer.
+        :raises NoWayError: there is none of several ways.
         """
+
+        def log_in_by(route: OneRoute) -> Awaitable[Session]:
+            return self._log_in_by(route, run_id, on_event, stand_by)
+
+        return await self._route.reach(log_in_by, self._servers)
+
+    def session_ended(self, session: Session, why: Ended) -> None:
+        """A session is over, of this connector or of one before."""
+        self._route.session_ended(session, why)
+
+    @property
+    def way(self) -> str:
+        """How the server is reached, where that was not configured; empty without a session."""
+        return self._route.way
+
+    @property
+    def way_reason(self) -> str:
+        """Why so."""
+        return self._route.way_reason
+
+    async def _log_in_by(
+        self, route: OneRoute, run_id: str, on_event: Callable[[SessionEvent], None], stand_by: bool
+    ) -> Session:
         while True:
             self._forget_if_forgotten()
             version = self._negotiation.version(self._clock.seconds())
-            path = await self._route.open_path()
+            path = await route.open_path()
             leg: IStreamLeg | None = None
             session: Session | None = None
             try:
                 leg = await path.open_leg(True)
-                core = self._make_core(version, run_id, path.connection_of(leg), stand_by)
+                core = self._make_core(version, run_id, path.connection_of(leg), stand_by, route.carrier)
                 session = Session(
                     core,
                     path,
                     leg,
                     self._clock,
-                    self._watched(version, on_event),
+                    self._watched(version, on_event, core),
                     self._prover,
                     self._token_key,
                 )
@@ -161,7 +186,10 @@ class Connector:
         self._spoke_v2 = spoke_v2
 
     def _watched(
-        self, version: int, on_event: Callable[[SessionEvent], None]
+        self,
+        version: int,
+        on_event: Callable[[SessionEvent], None],
+        core: ClientControl,
     ) -> Callable[[SessionEvent], None]:
         """What gets the events of a session, and remembers what the first one proves.
 
@@ -174,7 +202,7 @@ class Connector:
             nonlocal learned
             if not learned:
                 learned = True
-                self._servers.learn(self.server, Remembered(speaks_v2=True))
+                self._servers.learn(self.server, Remembered(speaks_v2=True, carriers=core.carriers))
             on_event(event)
 
         return watched
@@ -225,7 +253,9 @@ class Connector:
         signer = self._identity if exporter or not secure else None
         return ClientProofs(exporter=exporter, signer=signer, bound=mode, stands_by=stand_by)
 
-    def _make_core(self, version: int, run_id: str, connection: IEnd, stand_by: bool) -> ClientControl:
+    def _make_core(
+        self, version: int, run_id: str, connection: IEnd, stand_by: bool, carrier: str
+    ) -> ClientControl:
         config, transport = self._config, self._config.transport
         login = Login(
             version=__version__,
@@ -249,7 +279,7 @@ class Connector:
             settings,
             self._clock.seconds(),
             bootstrap=Bootstrap(
-                transport=transport.protocol,
+                transport=carrier or transport.protocol,
                 tls=ISecureSession.providedBy(connection),
                 tcp_mux=transport.tcp_mux,
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,14 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.paths import DialHost, PathRoute, Route
 from relaykit.client.watching import NetworkWatch, has_moved
 from relaykit.config.schema.addresses import host_and_port
-from relaykit.config.schema.carriers import carrier_options
+from relaykit.config.schema.carriers import AUTO, carrier_options
 from relaykit.dataplane.datagram_sockets import listen_datagrams
 from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
 from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.interfaces import IDatagramStreams, IPathDialer
-from relaykit.nat.network import HostNetwork
+from relaykit.nat.network import HostNetwork, network_mark
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.plugins import Carriers
 from relaykit.values import Address
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
 
     from relaykit.carriers.quic.opening import QuicStreams
     from relaykit.client.direct import MakePunching
-    from relaykit.config.schema import ClientConfig
+    from relaykit.client.racing import AnyRoute
+    from relaykit.config.schema import ClientConfig, ClientTransport
     from relaykit.dataplane.name_server import NameServer
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import (
+        ICarrier,
         IDatagramAcceptor,
         IDatagramLeg,
         IHoles,
@@ -65,7 +68,7 @@ class Network:
     be another one.
     """
 
-    make_route: Callable[[ClientConfig], Route | PathRoute]
+    make_route: Callable[[ClientConfig], AnyRoute]
     dial: Callable[[str], Deferred[IStreamLeg]]
     dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
@@ -153,12 +156,28 @@ class _OwnQuic:
         return QuicStreams(self._poller, self._poller.reactor)
 
 
-def _make_route(config: ClientConfig, poller: Poller, environ: Mapping[str, str]) -> Route | PathRoute:
-    """The way to the server, by the configured carrier."""
-    transport = config.transport
-    carrier = Carriers.installed().get(transport.protocol)
+def _make_route(config: ClientConfig, poller: Poller, environ: Mapping[str, str]) -> AnyRoute:
+    """The way to the server, by the configured carrier, or by whichever gets there."""
+    transport, host = config.transport, DialHost(config, poller, environ)
+    route_by = partial(_route_by, transport, poller)
+    if transport.protocol != AUTO:
+        return route_by(Carriers.installed().get(transport.protocol), host)
+    # Most clients have one carrier.
+    from relaykit.client.racing import RacedRoute, racing_carriers
+
+    carriers = tuple(racing_carriers(Carriers.installed()))
+    return RacedRoute(config, host, carriers, route_by, network_mark, poller.reactor, _unix_time)
+
+
+def _unix_time() -> float:
+    return time.time()  # noqa: TID251  # what is remembered outlives the program
+
+
+def _route_by(
+    transport: ClientTransport, poller: Poller, carrier: ICarrier, host: DialHost
+) -> Route | PathRoute:
     options = carrier_options(transport, carrier.table, carrier.dial_options)
-    dialer = carrier.make_dialer(options, DialHost(config, poller, environ))
+    dialer = carrier.make_dialer(options, host)
     if IPathDialer.providedBy(dialer):
         return PathRoute(dialer)
     return Route(dialer.connect, transport.tcp_mux, poller, poller.reactor, keepalive_of(transport))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -32,27 +33,36 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+    from relaykit.client.remembered import RememberedServers
+    from relaykit.client.session import Session
     from relaykit.config.schema import ClientConfig
+    from relaykit.dataplane.dialing import ChooseHosts
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import IDatagramLeg, IEnd, IPathDialer, ISecureLeg, IStreamLeg, ITurns
     from relaykit.sansio.forward_proxies.urls import ForwardProxy
 
-__all__ = ["DialHost", "DirectPath", "PathRoute", "Route", "certificate_of"]
+__all__ = ["DialHost", "DirectPath", "OneRoute", "PathRoute", "Route", "certificate_of"]
 
-LegT = TypeVar("LegT")
+LegT = TypeVar("LegT", bound="IStreamLeg | IDatagramLeg")
+ResultT = TypeVar("ResultT")
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 @implementer(IStreamPath)
-@frozen(eq=False)
+@define(eq=False)
 class DirectPath:
-    """Makes a connection for each stream; the streams share nothing."""
+    """Makes a connection for each stream; the streams share nothing.
+
+    ``first`` is a connection that there is already, for the first stream.
+    """
 
     _connect: Callable[[], Deferred[IStreamLeg]]
+    _first: IStreamLeg | None = None
 
     def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
-        return self._connect()
+        first, self._first = self._first, None
+        return self._connect() if first is None else succeed(first)
 
     def connection_of(self, leg: IStreamLeg) -> IEnd:
         return leg
@@ -61,11 +71,42 @@ class DirectPath:
         return Deferred()
 
     def close(self) -> None:
-        """Nothing is shared, so nothing is closed."""
+        """Nothing is shared; only a connection that nobody has used is closed."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.abort()
 
 
-@frozen(eq=False)
-class Route:
+class OneRoute:
+    """What a client has that reaches its server by one carrier, whatever happens."""
+
+    carrier = ""
+    """The name of the carrier, where it is not that of the configuration."""
+    way = ""
+    """How the server is reached, where that was not configured."""
+    way_reason = ""
+    """Why so."""
+
+    async def open_path(self) -> IStreamPath:
+        """A new path.
+
+        :raises ConnectionFailed: the server cannot be reached.
+        :raises TransportSecurityError: TLS failed, or the server is not the expected one.
+        """
+        raise NotImplementedError
+
+    async def reach(
+        self, use: Callable[[OneRoute], Awaitable[ResultT]], servers: RememberedServers
+    ) -> ResultT:
+        """What ``use`` makes of this route."""
+        return await use(self)
+
+    def session_ended(self, session: Session, why: Ended) -> None:
+        """What is lost is dialed again as before."""
+
+
+@frozen(eq=False, slots=False)
+class Route(OneRoute):
     """How this client reaches its server.
 
     ``connect()`` makes one connection, TLS included.  ``muxed`` says whether all streams of a
@@ -79,27 +120,21 @@ class Route:
     _keepalive_s: float | None = None
 
     async def open_path(self) -> IStreamPath:
-        """A new path.
-
-        :raises ConnectionFailed: the server cannot be reached.
-        :raises TransportSecurityError: TLS failed, or the server is not the expected one.
-        """
         if not self.muxed:
-            return DirectPath(self._connect)
+            return DirectPath(self._connect, await self._connect())
         link = MuxLink(await self._connect(), MuxRole.CLIENT, self._turns, self._clock, self._keepalive_s)
         link.start()
         return link
 
 
-@frozen(eq=False)
-class PathRoute:
+@frozen(eq=False, slots=False)
+class PathRoute(OneRoute):
     """How this client reaches its server by a carrier that has streams of its own."""
 
     _dialer: IPathDialer
     muxed: bool = True
 
     async def open_path(self) -> IStreamPath:
-        """As :meth:`Route.open_path`."""
         path: IStreamPath = await self._dialer.open_path()
         return path
 
@@ -129,6 +164,24 @@ class DialHost:
         self._inside = _Context(config, system_authorities=False)
         self._outside = {each: _Context(config, system_authorities=each) for each in (True, False)}
         self._is_warned = False
+        self._port = config.server_port
+        self._choose: ChooseHosts | None = None
+        self.peer: Address | None = None
+        """Where the last connection leads, or the forward proxy that it goes by."""
+
+    def at(self, port: int, choose: ChooseHosts | None) -> DialHost:
+        """The same for a port of the server, 0 for the usual one; ``choose`` as for :func:`.dialing.dial`."""
+        other = copy.copy(self)
+        other._port, other._choose = port or self._port, choose
+        return other
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether a forward proxy is on the way.
+
+        :raises ForwardProxyError: what is named is none that can be used.
+        """
+        return self._proxy is not None
 
     @property
     def reactor(self) -> IReactorTime:
@@ -136,7 +189,7 @@ class DialHost:
 
     @property
     def server(self) -> Address:
-        return Address(self._config.server_addr, self._config.server_port)
+        return Address(self._config.server_addr, self._port)
 
     @property
     def server_name(self) -> str:
@@ -167,20 +220,34 @@ class DialHost:
         transport = self._config.transport
         timeout_s, source = float(transport.dial_server_timeout), transport.connect_server_local_ip
         if proxy is None:
-            return dial(self._poller, server.host, server.port, timeout_s, source, self._prepare)
+            return dial(
+                self._poller, server.host, server.port, timeout_s, source, self._prepare, choose=self._choose
+            )
         # What reads HTTP takes its time to load.
         from relaykit.dataplane.forward_proxies import dial_through
 
         return dial_through(self._poller, proxy, server, timeout_s, source, self._prepare)
 
     def _find(self, reach: Callable[[Address], Deferred[LegT]]) -> Deferred[LegT]:
-        """Reaches the server, wherever it is."""
-        if not is_service_name(self.server.host):
-            return reach(self.server)
-        # Most servers are named by their address.
-        from relaykit.client.services import reach_service
+        """Reaches the server, wherever it is, and notes where that was."""
+        return Deferred.fromCoroutine(self._found(reach))
 
-        return Deferred.fromCoroutine(reach_service(self._poller, self.server.host, reach))
+    async def _found(self, reach: Callable[[Address], Deferred[LegT]]) -> LegT:
+        if is_service_name(self.server.host):
+            # Most servers are named by their address.
+            from relaykit.client.services import reach_service
+
+            found = await reach_service(self._poller, self.server.host, self._at_port(reach))
+        else:
+            found = await reach(self.server)
+        self.peer = found.peer
+        return found
+
+    def _at_port(self, reach: Callable[[Address], Deferred[LegT]]) -> Callable[[Address], Deferred[LegT]]:
+        """The same at a port that is not the one which a record names."""
+        if self._port == self._config.server_port:
+            return reach
+        return lambda server: reach(evolve(server, port=self._port))
 
     @cached_property
     def _proxy(self) -> ForwardProxy | None:
@@ -192,7 +259,11 @@ class DialHost:
 
     def dial_datagrams(self) -> Deferred[IDatagramLeg]:
         timeout_s = float(self._config.transport.dial_server_timeout)
-        return self._find(lambda server: dial_datagrams(self._poller, server.host, server.port, timeout_s))
+        return self._find(
+            lambda server: dial_datagrams(
+                self._poller, server.host, server.port, timeout_s, choose=self._choose
+            )
+        )
 
     def dial_endpoint(self, endpoint: IStreamClientEndpoint) -> Deferred[IStreamLeg]:
         return leg_over(self._poller, endpoint, float(self._config.transport.dial_server_timeout))

@@ -1,25 +1,30 @@
-"""What a client knows of servers that let it in: only what was proven, until it is forgotten."""
+"""What a client knows of servers that let it in, until it is forgotten: what they proved, and ways there."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
 from twisted.logger import Logger
 
+from relaykit.sansio.control.ways import Silence, WayMemory
 from relaykit.state import StateUnavailable
-from relaykit.values import Address
+from relaykit.values import HIGHEST_PORT, Address
 
 if TYPE_CHECKING:
     from relaykit.state import StateDirectory
 
-__all__ = ["FILE_NAME", "MOST_SERVERS", "Remembered", "RememberedServers"]
+__all__ = ["FILE_NAME", "MOST_NETWORKS", "MOST_SERVERS", "Remembered", "RememberedServers"]
 
 FILE_NAME = "servers.json"
 """File of the state directory: an object with ``host:port`` for each server."""
 
 MOST_SERVERS = 4096
 """Servers that are remembered; a client is configured with a few, so more are somebody's mistake."""
+
+MOST_NETWORKS = 32
+"""Networks that are remembered with a server: as many as somebody who travels is in before he is back."""
 
 
 @frozen
@@ -28,19 +33,30 @@ class Remembered:
 
     ``speaks_v2``: it had a session in version 2 of the wire, sealed with keys that come from the token.
     ``bound``: it proved the token in a bound login, with the ``certificate`` of this fingerprint.
+    ``carriers``: its ports of carriers that have some of their own; None if it has not told.
+    ``host``: the IP address that it was reached at last, where it has a name.
+    ``networks``: what happened to the ways to it, by the network that the client was in.
     """
 
     speaks_v2: bool = False
     bound: bool = False
     certificate: str = ""
+    carriers: Mapping[str, int] | None = None
+    host: str = ""
+    networks: Mapping[str, WayMemory] = field(factory=dict)
 
     def joined(self, other: Remembered) -> Remembered:
         """Both together; what is newer counts, and nothing that was known gets lost."""
+        others = {name: ways for name, ways in self.networks.items() if name not in other.networks}
+        latest = sorted({**others, **other.networks}.items(), key=lambda item: item[1].worked_at)
         return evolve(
             self,
             speaks_v2=self.speaks_v2 or other.speaks_v2,
             bound=self.bound or other.bound,
             certificate=other.certificate or self.certificate,
+            carriers=self.carriers if other.carriers is None else other.carriers,
+            host=other.host or self.host,
+            networks=dict(latest[-MOST_NETWORKS:]),
         )
 
 
@@ -141,7 +157,34 @@ def _decoded(value: Any) -> dict[str, Remembered]:
             speaks_v2=entry.get("speaks_v2") is True,
             bound=entry.get("bound") is True,
             certificate=str(entry.get("certificate", "")),
+            carriers=_carriers(entry.get("carriers")),
+            host=str(entry.get("host", "")),
+            networks=_networks(entry.get("networks")),
         )
         for server, entry in value.items()
         if isinstance(entry, dict)
     }
+
+
+def _carriers(value: Any) -> Mapping[str, int] | None:
+    if not isinstance(value, dict):
+        return None
+    return {name: port for name, port in value.items() if type(port) is int and 0 < port <= HIGHEST_PORT}
+
+
+def _networks(value: Any) -> Mapping[str, WayMemory]:
+    found = {}
+    for name, entry in value.items() if isinstance(value, dict) else ():
+        match entry:
+            case {"worked": str(worked), "worked_at": int() | float() as at, "silences": dict(silences)}:
+                found[name] = WayMemory(worked, at, _silences(silences))
+    return found
+
+
+def _silences(value: Mapping[str, Any]) -> Mapping[str, Silence]:
+    found = {}
+    for way, entry in value.items():
+        match entry:
+            case {"times": int(times), "at": int() | float() as at}:
+                found[way] = Silence(times, at)
+    return found

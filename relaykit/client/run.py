@@ -330,9 +330,21 @@ class ClientRun(MultiService):
         level(_PROOFS[proof], run=session.run_id, proof=proof.value, **problem)
         self._warned_of_no_proof |= bool(problem)
 
-    def session_ended(self) -> None:
+    @property
+    def way(self) -> str:
+        """How the server is reached, where that was not configured; empty without a session."""
+        return self._access.connector.way
+
+    @property
+    def way_reason(self) -> str:
+        """Why so."""
+        return self._access.connector.way_reason
+
+    def session_ended(self, why: Ended) -> None:
         """The session is gone, and with it every registration and whatever waited for a user."""
-        self.session = None
+        ended, self.session = self.session, None
+        if ended is not None:
+            self._access.connector.session_ended(ended, why)
         if self._work is not None:
             self._work.close()
             self._work = None

@@ -305,6 +305,8 @@ class RelayClient(MultiService):
             flows=run.data_plane.counts(),
             round_trip_s=None if run.session is None else run.session.round_trip_s,
             server_proof=run.server_proof,
+            way=run.way,
+            way_reason=run.way_reason,
         )
 
     def measure_round_trip(self) -> None:
@@ -449,7 +451,7 @@ class RelayClient(MultiService):
                 seconds=STAND_BY_S,
                 problem="same-identity",
             )
-        run.session_ended()
+        run.session_ended(why)
         self._tell(run, partial(self._life.session_ended, replaced=why is Ended.REPLACED))
 
     # --- the end of the client ------------------------------------------------------------------------

@@ -126,6 +126,11 @@ class Session:
         return self._core.peer_answered
 
     @property
+    def carriers(self) -> Mapping[str, int] | None:
+        """The server's ports of carriers that have some of their own; None where it has not told."""
+        return self._core.carriers
+
+    @property
     def half_close(self) -> bool:
         """Whether the server passes half-close through."""
         return HALF_CLOSE in self._core.extensions

@@ -85,6 +85,9 @@ class ClientStatus:
     :ivar flows: in them, *near* is where users come from.
     :ivar round_trip_s: to the server and back, in seconds; None if it was not measured.
     :ivar server_proof: how the server has proved itself in the session; None while there is none.
+    :ivar way: by which carrier the server is reached, in words; empty where the configuration says which, and
+        without a session.
+    :ivar way_reason: why by that one, if not because it was open first.
     """
 
     connected: bool = False
@@ -97,3 +100,5 @@ class ClientStatus:
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
     server_proof: PeerProof | None = None
+    way: str = ""
+    way_reason: str = ""

@@ -288,6 +288,22 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Nobody answered: the machine is off, or something on the way drops the packets.",
         "Open the port in the firewall of the server and of its provider; look whether the address is right.",
     ),
+    "no-way": KnownProblem(
+        "No way leads to the server",
+        'Every carrier was tried (transport.protocol = "auto"), and each failed for the reason that the '
+        "message has for it.",
+        "Where it is the same reason for all, look at that.  A network that lets nothing out may have a "
+        "forward proxy: transport.proxyURL.  For port 443, the server must be found there, too.",
+        is_for_client=True,
+    ),
+    "way-fell-silent": KnownProblem(
+        "A carrier fell silent on this network",
+        "A session by this carrier died without a word, and another carrier reached the server at once: "
+        "something on the way drops what belongs to the first, as some networks do with UDP.",
+        "Nothing: on this network it is tried last from now on, at first for an hour.  To have it tried as "
+        "before: relaykit forget SERVER.",
+        is_for_client=True,
+    ),
     "unknown-host": KnownProblem(
         "The server's name has no address",
         "The name of the server has no address.",

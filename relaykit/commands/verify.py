@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from relaykit.assembly import read_secret_file, tls_files
 from relaykit.certificates.files import TlsFiles
+from relaykit.client.forward_proxy import choose_proxy
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.config.load import (
     LoadedClient,
@@ -16,12 +17,14 @@ from relaykit.config.load import (
     load_server,
     role_of,
 )
+from relaykit.config.schema.carriers import AUTO
 from relaykit.config.tokens import resolve_token
-from relaykit.errors import RelaykitError, TransportSecurityError
-from relaykit.plugins import ProxyTypes
+from relaykit.errors import ForwardProxyError, RelaykitError, TransportSecurityError
+from relaykit.plugins import Carriers, ProxyTypes
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
+    from relaykit.config.schema import ClientConfig
     from relaykit.config.schema.auth import Auth
 
 __all__ = ["run"]
@@ -66,7 +69,26 @@ def run(
     if problems:
         return 1
     context.say(f"{config} is good for a {role}")
+    if isinstance(loaded, LoadedClient) and loaded.config.transport.protocol == AUTO:
+        context.say(_ways(loaded.config, context.environ))
     return 0
+
+
+def _ways(config: ClientConfig, environ: Mapping[str, str]) -> str:
+    """What a client would try that takes whichever carrier gets to its server."""
+    # It has what a client that runs needs.
+    from relaykit.client.racing import racing_carriers, ways_of
+
+    try:
+        proxied = choose_proxy(config, environ) is not None
+    except ForwardProxyError as error:
+        return str(error)
+    ways = ways_of(config, racing_carriers(Carriers.installed()), proxied=proxied)
+    through = ", through the forward proxy" if proxied else ""
+    return (
+        f"it tries{through}: {', then '.join(map(str, ways))}; first what worked before on the same network, "
+        "and carriers with ports of their own where the server says that it has them"
+    )
 
 
 def _tls_problems(context: CommandContext, config: str, files: Iterable[TlsFiles]) -> Iterator[str]:

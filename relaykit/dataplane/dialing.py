@@ -9,7 +9,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIAL_TIMEOUT_S",
+    "ChooseHosts",
     "dial",
     "dial_datagram_endpoint",
     "dial_datagrams",
@@ -59,6 +60,9 @@ MOST_ADDRESSES = 8
 MOST_RESOLVED = 64
 """Addresses of one host that are looked at: those of one version of IP may come before all of the other."""
 
+ChooseHosts: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
+"""Makes of the IP addresses that a name stands for those that are tried, in their order."""
+
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})
 _PROBLEMS = {errno.ECONNREFUSED: "connection-refused", errno.ETIMEDOUT: "no-answer"}
@@ -71,28 +75,34 @@ def dial(
     timeout_s: float = DIAL_TIMEOUT_S,
     source: str = "",
     prepare: Callable[[socket.socket], None] | None = None,
+    choose: ChooseHosts | None = None,
 ) -> Deferred[IStreamLeg]:
     """A leg to a TCP port of a host, by name or IP address; from the address ``source``, if given.
 
-    ``prepare`` is called with each socket before it is bound or connected.
+    ``prepare`` is called with each socket before it is bound or connected.  ``choose`` may leave out some of
+    the IP addresses that a name stands for, or know further ones.
 
     The addresses of a name are tried in turn, each with a head start, the versions of IP mixed.
     Fails with :class:`relaykit.errors.ConnectionFailed`.  Cancelling gives up.
     """
-    return _dial(poller, host, port, timeout_s, _Kind(socket.SOCK_STREAM, SocketLeg, source, prepare))
+    return _dial(poller, host, port, timeout_s, _Kind(socket.SOCK_STREAM, SocketLeg, source, prepare, choose))
 
 
 def dial_datagrams(
-    poller: Poller, host: str, port: int, timeout_s: float = DIAL_TIMEOUT_S, source: str = ""
+    poller: Poller,
+    host: str,
+    port: int,
+    timeout_s: float = DIAL_TIMEOUT_S,
+    source: str = "",
+    choose: ChooseHosts | None = None,
 ) -> Deferred[IDatagramLeg]:
     """A leg to a UDP port of a host; otherwise as :func:`dial`.
 
     Nothing is sent, so the first address of a name that there is a way to is taken, whoever listens there.
     None of the last descriptors is taken: whoever has sources from everywhere cannot have all.
     """
-    return _dial(
-        poller, host, port, timeout_s, _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source, ask_for_buffer)
-    )
+    kind = _Kind(socket.SOCK_DGRAM, DatagramSocketLeg, source, ask_for_buffer, choose)
+    return _dial(poller, host, port, timeout_s, kind)
 
 
 def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
@@ -146,6 +156,7 @@ class _Kind:
     make_leg: Callable[[Poller, socket.socket, Address | None, Address | None], Any]
     source: str = ""
     prepare: Callable[[socket.socket], None] | None = None
+    choose: ChooseHosts | None = None
 
 
 _STREAM = _Kind(socket.SOCK_STREAM, SocketLeg)
@@ -284,24 +295,27 @@ class _Dial:
             resolution.start()
         else:
             asking = self._resolution = server.addresses(host)
-            asking.addCallbacks(self._looked_up, self._not_looked_up, callbackArgs=(port,)).addErrback(
-                lambda failure: failure.trap(CancelledError)
-            )
+            asking.addCallbacks(
+                self._looked_up, self._not_looked_up, callbackArgs=(port,), errbackArgs=(port,)
+            ).addErrback(lambda failure: failure.trap(CancelledError))
         return self._answer
 
     def _looked_up(self, hosts: Sequence[str], port: int) -> None:
-        addresses = [(family, (host, port)) for host in hosts if (family := _numeric(host)) is not None]
-        self.resolved(_mixed(addresses))
+        self.resolved(_mixed(_targets(hosts, port)), port)
 
-    def _not_looked_up(self, failure: Failure) -> None:
+    def _not_looked_up(self, failure: Failure, port: int) -> None:
         failure.trap(ConnectionFailed)
         self._why = failure.getErrorMessage()
-        self.resolved([])
+        self.resolved([], port)
 
-    def resolved(self, addresses: list[tuple[socket.AddressFamily, Any]]) -> None:
+    def resolved(self, addresses: list[tuple[socket.AddressFamily, Any]], port: int) -> None:
         """Goes on with what a name stands for."""
         if not self._done:
             self._resolution = None
+            if self.kind.choose is not None:
+                known = {target[0]: (family, target) for family, target in addresses}
+                chosen = _targets(self.kind.choose(tuple(known)), port)
+                addresses = [known.get(target[0], (family, target)) for family, target in chosen]
             source = _numeric(self.kind.source) if self.kind.source else None
             fitting = [each for each in addresses if source in (None, each[0])]
             if addresses and not fitting:
@@ -510,7 +524,11 @@ class _Resolution:
     def resolutionComplete(self) -> None:
         if not self._over:
             self._over = True
-            self._dial.resolved(_mixed(self._addresses))
+            self._dial.resolved(_mixed(self._addresses), self._port)
+
+
+def _targets(hosts: Sequence[str], port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    return [(family, (host, port)) for host in hosts if (family := _numeric(host)) is not None]
 
 
 def _mixed(

@@ -14,7 +14,7 @@ import ifaddr
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from relaykit.nat.sockets import DatagramReceiver, UdpSocket, local_host_towards
+from relaykit.nat.sockets import ANYWHERE, DatagramReceiver, UdpSocket, local_host_towards
 from relaykit.sansio.nat.candidates import Interface
 from relaykit.values import Address
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
         """A reactor that watches descriptors and has threads."""
 
 
-__all__ = ["HostNetwork", "default_gateway", "gateway_of", "own_interfaces"]
+__all__ = ["HostNetwork", "default_gateway", "gateway_of", "network_mark", "own_interfaces"]
 
 
 ResultT = TypeVar("ResultT")
 
 _ROUTES = Path("/proc/thread-self/net/route")
 _FLAG_UP, _FLAG_GATEWAY = 1, 2
+_FOUR_PREFIX, _SIX_PREFIX = 24, 64
 
 
 class HostNetwork:
@@ -116,3 +117,18 @@ def gateway_of(table: str) -> str:
             host = int(words[2], 16).to_bytes(4, sys.byteorder)
             found.append((int(words[6]), str(ipaddress.IPv4Address(host))))
     return min(found)[1] if found else ""
+
+
+def network_mark() -> str:
+    """What tells the network that this machine is in from others: its prefixes, and its router.
+
+    Two networks may have the same.  Empty where there is no way out.
+    """
+    hosts = [host for host in map(local_host_towards, ANYWHERE) if host]
+    return " ".join(filter(None, (default_gateway(), *map(_prefix, hosts))))
+
+
+def _prefix(host: str) -> str:
+    """The network of an address, as long as such networks mostly are."""
+    length = _SIX_PREFIX if ":" in host else _FOUR_PREFIX
+    return str(ipaddress.ip_network((host.partition("%")[0], length), strict=False))

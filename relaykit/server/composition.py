@@ -309,7 +309,7 @@ class Composition:
             rendezvous.astray,
         )
         first_messages = FirstMessages(
-            partial(_make_opening, rules.binding.salt),
+            partial(_make_opening, rules.binding.salt, self._told_ports()),
             Logins(sessions, registry, rules),
             sessions,
             Visits(sessions, registry, texts, os.urandom, self.observers),
@@ -357,6 +357,10 @@ class Composition:
     def carrier_ports(self) -> dict[ICarrierReference, int]:
         """The carriers that are installed, each with the port that the file gives it; 0 for none."""
         return {each: getattr(self.config, f"{each.name}_bind_port", 0) for each in Carriers.installed()}
+
+    def _told_ports(self) -> Mapping[str, int]:
+        """What clients are told of these ports."""
+        return {each.name: port for each, port in self.carrier_ports().items() if port}
 
     def _ports(self, network: Network, sessions: Sessions, shared_ports: SharedPorts) -> ServerPorts:
         """The ports that proxies and their types may open."""
@@ -419,12 +423,18 @@ class Composition:
         return binding
 
 
-def _make_opening(salt: bytes, now: float, link: Link) -> ServerOpening:
+def _make_opening(salt: bytes, carriers: Mapping[str, int], now: float, link: Link) -> ServerOpening:
     """What reads the first message of a logical connection: a login is bound only to a TLS session."""
     secure = bool(link.exporter)
     extensions = EXTENSIONS | {BOUND, IDENTITY}
     return ServerOpening(
-        now, __version__, os.urandom, extensions, salt=salt if secure else b"", secure=secure
+        now,
+        __version__,
+        os.urandom,
+        extensions,
+        salt=salt if secure else b"",
+        secure=secure,
+        carriers=carriers,
     )
 
 

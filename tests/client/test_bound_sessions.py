@@ -74,15 +74,15 @@ class BoundSessionTests(SynchronousTestCase):
         started(Machine(scene, tls=True), state=self.state, pool_count=0)
         self.assertEqual(self.known(), Remembered())
         started(Machine(scene, tls=True), tcp_proxy(), state=self.state)
-        self.assertEqual(self.known(), Remembered(speaks_v2=True))
+        self.assertEqual(self.known(), Remembered(speaks_v2=True, carriers={}))
         scene = Scene()
         started(Machine(scene, tls=True), state=self.state)
-        self.assertEqual(self.known(), Remembered(True, True, fingerprint(certificate(OWN).certificate)))
+        self.assertEqual(self.known(), Remembered(True, True, fingerprint(certificate(OWN).certificate), {}))
 
     def test_without_tls(self) -> None:
         """Without TLS nothing is bound, and nothing of the kind remembered."""
         started(Machine(Scene()), state=self.state)
-        self.assertEqual(self.known(), Remembered(speaks_v2=True))
+        self.assertEqual(self.known(), Remembered(speaks_v2=True, carriers={}))
 
     def test_other_certificate(self) -> None:
         """A server that proves itself may have another certificate than before; it is told and remembered."""

@@ -11,6 +11,7 @@ from relaykit.carriers.quic import opening
 from relaykit.carriers.quic.adapter import available
 from relaykit.client import network as module
 from relaykit.client.network import make_network
+from relaykit.client.paths import Route
 from relaykit.config.schema import ClientConfig, ClientTransport
 from relaykit.dataplane.poller import Poller, make_poller
 from relaykit.errors import QuicUnavailableError
@@ -26,7 +27,9 @@ class NetworkTests(SynchronousTestCase):
         for muxed in (True, False):
             reactor = MemoryReactorClock()
             config = ClientConfig(transport=ClientTransport(tcp_mux=muxed))
-            self.assertEqual(make_network(config, reactor).make_route(config).muxed, muxed)
+            route = make_network(config, reactor).make_route(config)
+            assert isinstance(route, Route)
+            self.assertEqual(route.muxed, muxed)
             self.assertEqual((reactor.tcpClients, reactor.getDelayedCalls()), ([], []))
 
     def test_name_server(self) -> None:

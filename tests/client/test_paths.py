@@ -63,6 +63,15 @@ class RouteTests(SynchronousTestCase):
         self.assertNoResult(path.when_lost())
         self.assertEqual(len(self.scene.sessions), 1)
 
+    def test_unused(self) -> None:
+        """A connection that no stream has taken is closed with its path."""
+        route = Route(self.connect, False, self.scene.network, self.scene.clock)
+        path = self.successResultOf(Deferred.fromCoroutine(route.open_path()))
+        path.close()
+        leg: Any = self.successResultOf(path.open_leg(False))
+        self.assertEqual(self.connections, 2)
+        leg.abort()
+
     def test_unreachable(self) -> None:
         """A server that cannot be reached fails the path."""
         route = Route(lambda: fail(ConnectionFailed("no")), True, self.scene.network, self.scene.clock)
@@ -151,7 +160,7 @@ class DialHostTests(SynchronousTestCase):
         """What is dialed, and how, for two connections."""
         dialed: list[Any] = []
 
-        def note(poller: object, *arguments: Any) -> Deferred[Any]:
+        def note(poller: object, *arguments: Any, choose: None = None) -> Deferred[Any]:
             *others, prepare = arguments
             with socket.socket() as plain:
                 prepare(plain)
@@ -215,7 +224,7 @@ class DialHostTests(SynchronousTestCase):
 
         dialed: list[Any] = []
 
-        def dial(poller: object, *arguments: Any) -> Deferred[Any]:
+        def dial(poller: object, *arguments: Any, choose: None = None) -> Deferred[Any]:
             dialed.append(arguments[:2])
             return succeed(MemoryNetwork().pair()[0])
 

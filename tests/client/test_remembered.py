@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client import remembered
 from relaykit.client.remembered import FILE_NAME, Remembered, RememberedServers
+from relaykit.sansio.control.ways import Silence, WayMemory
 from relaykit.state import StateDirectory, StateUnavailable
 
 SERVER = "relay.example:7000"
@@ -120,6 +121,27 @@ class RememberedServersTests(SynchronousTestCase):
         self.assertEqual(self.servers.get(SERVER), Remembered())
         self.state.write_json(FILE_NAME, [])
         self.assertEqual(self.servers.get(SERVER), Remembered())
+
+    def test_ways(self) -> None:
+        """What happened on networks is kept for each, and what makes no sense is left out."""
+        at_home = WayMemory("tcp:7000", 100.0, {"quic:7001": Silence(2, 50.0)})
+        first = Remembered(carriers={"quic": 7001}, host="192.0.2.1", networks={"home": at_home})
+        self.servers.learn(SERVER, first)
+        self.servers.learn(SERVER, Remembered(carriers={}, networks={"work": WayMemory("wss:443", 200.0)}))
+        known = RememberedServers(self.state).get(SERVER)
+        self.assertEqual(list(known.networks), ["home", "work"])
+        self.assertEqual((known.networks["home"], known.carriers, known.host), (at_home, {}, "192.0.2.1"))
+        wrong = {"a": 1, "b": {}, "c": {"worked": "x", "worked_at": 1, "silences": {"y": 7}}}
+        self.state.write_json(FILE_NAME, {SERVER: {"carriers": {"a": 0, "b": 1}, "networks": wrong}})
+        known = self.servers.get(SERVER)
+        self.assertEqual((known.carriers, known.networks), ({"b": 1}, {"c": WayMemory("x", 1)}))
+
+    def test_many_networks(self) -> None:
+        """Those that were left longest ago are forgotten."""
+        self.patch(remembered, "MOST_NETWORKS", 2)
+        for number in range(4):
+            self.servers.learn(SERVER, Remembered(networks={str(number): WayMemory("a:1", float(number))}))
+        self.assertEqual(list(self.servers.get(SERVER).networks), ["2", "3"])
 
     def test_bounded(self) -> None:
         """No more than so many servers are kept; the next one is known until the program ends."""

@@ -44,6 +44,17 @@ class VerifyTests(SynchronousTestCase):
                 printed = self.verify(text, *words)
                 self.assertEqual(printed, Printed(0, f"{self.path} is good for a {role}\n"))
 
+    def test_ways(self) -> None:
+        """For a client that takes whichever carrier gets there, the ways are listed."""
+        printed = self.verify('transport.protocol = "auto"\n' + CLIENT)
+        self.assertEqual(printed.status, 0)
+        for way in ("tcp at port 7000, then ", "wss at port 443"):
+            self.assertIn(way, printed.stdout)
+        proxy = 'transport.proxyURL = "http://proxy.example:3128"\n'
+        printed = self.verify(proxy + 'transport.protocol = "auto"\n' + CLIENT)
+        self.assertIn("through the forward proxy: tcp", printed.stdout)
+        self.assertNotIn("quic", printed.stdout)
+
     def test_file(self) -> None:
         """The flag before the file may be left out; two files are one too many, for all commands with one."""
         path = Path(self.mktemp())

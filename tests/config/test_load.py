@@ -151,7 +151,7 @@ class ClientTests(ConfigurationTestCase):
                 "frpc.toml:1: server_addr: unknown key (did you mean serverAddr?)",
                 'frpc.toml:2: serverPort: must be a whole number, not the text "7000" (leave out the quotes)',
                 "frpc.toml:3: token: unknown key (did you mean auth.token?)",
-                'frpc.toml:5: transport.protocol: "ws" is not one of tcp, kcp, quic, websocket, wss',
+                'frpc.toml:5: transport.protocol: "ws" is not one of tcp, kcp, quic, websocket, wss, auto',
                 'frpc.toml:9: proxies[0].localPort (proxy "a"): must be in the range 0..65535, not 70000',
                 'frpc.toml:10: proxies[0].customDomains (proxy "a"): unknown key '
                 "(it is a key of the proxy types http, https, tcpmux)",

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import network
-from relaykit.nat.network import HostNetwork, gateway_of
+from relaykit.nat.network import HostNetwork, gateway_of, network_mark
 from relaykit.sansio.nat.candidates import Interface
 
 
@@ -75,3 +75,15 @@ class HostNetworkTests(SynchronousTestCase):
         self.assertEqual(gateway_of(head + lan), "")
         self.assertEqual(gateway_of(""), "")
         self.assertEqual(gateway_of(head + "cut\n"), "")
+
+    def test_mark(self) -> None:
+        """A network is told by its router and its prefixes, whatever address this machine has there."""
+        hosts = {"192.0.2.1": "10.1.2.3", "2001:db8::1": "2001:db8:7::5"}
+        self.patch(network, "default_gateway", lambda: "10.1.2.254")
+        self.patch(network, "local_host_towards", lambda where: hosts[where.host])
+        self.assertEqual(network_mark(), "10.1.2.254 10.1.2.0/24 2001:db8:7::/64")
+        hosts["192.0.2.1"] = "10.1.2.77"
+        self.assertEqual(network_mark(), "10.1.2.254 10.1.2.0/24 2001:db8:7::/64")
+        hosts["192.0.2.1"] = hosts["2001:db8::1"] = ""
+        self.patch(network, "default_gateway", lambda: "")
+        self.assertEqual(network_mark(), "")

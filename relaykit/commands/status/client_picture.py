@@ -113,6 +113,8 @@ class _Painting:
         snapshot, before = self._snapshot, self._before
         rows: list[RenderableType] = [self._state()]
         is_ended = snapshot.state is ConnectionState.ENDED
+        if snapshot.state is ConnectionState.CONNECTED and snapshot.way_reason:
+            rows.append(Text(snapshot.way_reason, style="dim", no_wrap=True, overflow="ellipsis"))
         if not is_ended:
             rows += [
                 self._entry_points(),

@@ -166,6 +166,7 @@ class Snapshot:
     :ivar at: the time of the snapshot.
     :ivar seconds: for how long it has been in its state; until the next attempt, where it waits; until what
         runs is cut, where it is stopping.
+    :ivar way: by which carrier the server is reached, and ``way_reason`` why, where that was not configured.
     :ivar is_unproved: whether the server that it is connected to did not prove to be the one that is meant.
     """
 
@@ -177,6 +178,8 @@ class Snapshot:
     requests: tuple[UserRequest, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
     round_trip_s: float | None = None
+    way: str = ""
+    way_reason: str = ""
     is_unproved: bool = False
     problem: LastProblem | None = None
 
@@ -193,7 +196,8 @@ class Snapshot:
         match self.state:
             case ConnectionState.CONNECTED:
                 unproved = ", which did not prove itself" if self.is_unproved else ""
-                return f"connected to {self.server}{unproved}" + (
+                by = f" by {self.way}" if self.way else ""
+                return f"connected to {self.server}{by}{unproved}" + (
                     ", but nothing is open" if self.nothing_open else ""
                 )
             case ConnectionState.CONNECTING:
@@ -282,6 +286,8 @@ class StatusView:
             requests=requests,
             flows=status.flows,
             round_trip_s=status.round_trip_s,
+            way=status.way,
+            way_reason=status.way_reason,
             is_unproved=status.server_proof is PeerProof.NONE,
             problem=problem,
         )

@@ -11,7 +11,10 @@ import msgspec
 from relaykit.options import Options, option_fields
 from relaykit.plugins import Carriers
 
-__all__ = ["carrier_options", "with_carriers"]
+__all__ = ["AUTO", "carrier_options", "with_carriers"]
+
+AUTO = "auto"
+"""The ``transport.protocol`` of a client that takes whichever carrier gets to its server."""
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 

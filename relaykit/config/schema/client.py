@@ -9,7 +9,7 @@ import msgspec
 
 from relaykit.config.schema.addresses import host_and_port, is_ip_address
 from relaykit.config.schema.auth import ClientAuth
-from relaykit.config.schema.carriers import with_carriers
+from relaykit.config.schema.carriers import AUTO, with_carriers
 from relaykit.config.schema.sections import (
     LogConfig,
     QuicConfig,
@@ -91,7 +91,10 @@ class ClientTls(Options, frozen=True, kw_only=True):
 class ClientTransport(Options, frozen=True, kw_only=True):
     """How the client reaches the server."""
 
-    protocol: Annotated[str, doc("tcp, kcp, quic, websocket or wss, or that of another package.")] = "tcp"
+    protocol: Annotated[
+        str,
+        doc("tcp, kcp, quic, websocket or wss, or that of another package; auto: whichever gets through."),
+    ] = "tcp"
     wire_protocol: Annotated[str, doc("v1, v2, or auto: v2, and v1 with a server that does not know v2.")] = (
         "auto"
     )
@@ -135,10 +138,10 @@ class ClientTransport(Options, frozen=True, kw_only=True):
         return with_carriers(cls, "dial_options", keys)
 
     def problems(self) -> Iterable[Problem]:
-        if self.protocol not in FRP_CARRIERS:
+        if self.protocol not in (*FRP_CARRIERS, AUTO):
             carriers: set[str] = {carrier.name for carrier in Carriers.installed()}
             yield from choice_problems(
-                "protocol", self.protocol, (*FRP_CARRIERS, *sorted(carriers - set(FRP_CARRIERS)))
+                "protocol", self.protocol, (*FRP_CARRIERS, *sorted(carriers - set(FRP_CARRIERS)), AUTO)
             )
         yield from choice_problems("wireProtocol", self.wire_protocol, WIRE_PROTOCOLS)
         if self.connect_server_local_ip and not is_ip_address(self.connect_server_local_ip):

@@ -130,6 +130,11 @@ class ClientControl(ControlSession):
         if not self._waits:
             self._need(Scope.LOGIN)
 
+    @property
+    def carriers(self) -> Mapping[str, int] | None:
+        """The server's ports of carriers that have some of their own; None where it has not told."""
+        return None if self._agreed is None else self._agreed.carriers
+
     def proof_made(self, needed: ProofNeeded, proof: Proof) -> None:
         """Sends the message that needed a proof.  One that nobody waits for any more means nothing."""
         if needed is not self._needed:

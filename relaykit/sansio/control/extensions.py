@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -25,14 +26,18 @@ from relaykit.sansio.wire.hello import (
     check_answer,
     transcript_hash,
 )
+from relaykit.values import HIGHEST_PORT
 
 __all__ = [
     "BOUND",
+    "CARRIERS",
     "DATAGRAMS",
     "EXTENSIONS",
     "GOODBYE",
     "HALF_CLOSE",
     "IDENTITY",
+    "MOST_CARRIERS",
+    "NO_CARRIERS",
     "OPTIONS",
     "SIGNAL",
     "TLVS",
@@ -69,22 +74,34 @@ VISITOR_USER = "visitor_user"
 TLVS = "tlvs"
 """The server hands on what a load balancer in front of it says of a user besides addresses."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER, TLVS})
+CARRIERS = "carriers"
+"""The server says which carriers have ports of their own, and which; what it chooses is an object with the
+port of each, by name."""
+
+MOST_CARRIERS = 16
+"""Carriers that a server may name; there are some five in the world."""
+
+EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER, TLVS, CARRIERS})
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
+
+
+NO_CARRIERS: Mapping[str, int] = MappingProxyType({})
 
 
 @frozen
 class Agreement:
     """What the hellos of both ends came to; ``transcript`` covers every byte of them.
 
-    ``salt`` is what the token is derived with for a bound login; empty without :data:`BOUND`.
+    ``salt`` is what the token is derived with for a bound login; empty without :data:`BOUND`.  ``carriers``
+    are ports of the server, by the carrier that has them; None without :data:`CARRIERS`.
     """
 
     algorithm: Algorithm
     transcript: bytes = field(repr=False)
     extensions: frozenset[str]
     salt: bytes = b""
+    carriers: Mapping[str, int] | None = None
 
 
 class ExtensionOffer:
@@ -113,7 +130,10 @@ class ExtensionOffer:
         if BOUND in self._extensions and BOUND in chosen:
             salt = _salt(chosen[BOUND])
             extensions |= {BOUND}
-        return Agreement(algorithm, transcript_hash(self.frame, frame), extensions, salt)
+        carriers = _carriers(chosen.get(CARRIERS)) if CARRIERS in self._extensions else None
+        if carriers is not None:
+            extensions |= {CARRIERS}
+        return Agreement(algorithm, transcript_hash(self.frame, frame), extensions, salt, carriers)
 
 
 def answer_offer(
@@ -123,6 +143,7 @@ def answer_offer(
     salt: bytes = b"",
     *,
     secure: bool = False,
+    carriers: Mapping[str, int] = NO_CARRIERS,
 ) -> tuple[HelloFrame, Agreement]:
     """The server's hello in answer to a client's, and what both agree on with it.
 
@@ -130,6 +151,7 @@ def answer_offer(
     :param salt: what the token is derived with; needed for :data:`BOUND`.
     :param secure: whether TLS ends here.  Where a client has TLS that ends elsewhere, it has no identity
         here, because what it signs covers the TLS session.
+    :param carriers: the ports of this server's carriers, for :data:`CARRIERS`.
     :raises HelloRefused: nothing fits; the client is told with :meth:`ServerHello.refusing`.
     :raises MalformedMessage: it is not a hello.
     """
@@ -142,15 +164,27 @@ def answer_offer(
     chosen: dict[str, Any] = dict.fromkeys(sorted(agreed), True)
     if BOUND in agreed:
         chosen[BOUND] = {"salt": base64.b64encode(salt).decode("ascii")}
+    if CARRIERS in agreed:
+        chosen[CARRIERS] = dict(carriers)
     hello = answer(offer, random, chosen)
     answered = hello.to_frame()
     algorithm = Algorithm(hello.selected.crypto.algorithm)
     salt = salt if BOUND in agreed else b""
-    return answered, Agreement(algorithm, transcript_hash(frame, answered), agreed, salt)
+    told = dict(carriers) if CARRIERS in agreed else None
+    return answered, Agreement(algorithm, transcript_hash(frame, answered), agreed, salt, told)
 
 
 def _names(object_of_hello: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, value in object_of_hello.items() if value is True)
+
+
+def _carriers(chosen: Any) -> Mapping[str, int] | None:
+    """The ports that a server names; None if it names none in a way that makes sense."""
+    if not isinstance(chosen, dict) or len(chosen) > MOST_CARRIERS:
+        return None
+    if not all(type(port) is int and 0 < port <= HIGHEST_PORT for port in chosen.values()):
+        return None
+    return chosen
 
 
 def _salt(chosen: Any) -> bytes:

@@ -8,7 +8,7 @@ in the version of the wire that the connection began with, and then carry payloa
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
@@ -19,6 +19,7 @@ from relaykit.sansio.control.extensions import (
     BOUND,
     EXTENSIONS,
     IDENTITY,
+    NO_CARRIERS,
     TLVS,
     VISITOR_USER,
     Agreement,
@@ -124,6 +125,7 @@ class ServerOpening:
     :param entropy: answers this many random bytes.
     :param salt: what the token is derived with, where a bound login is possible.
     :param secure: whether TLS ends here, with something to bind a login to.
+    :param carriers: the ports of carriers that have some of their own, which clients are told.
     """
 
     def __init__(
@@ -136,12 +138,14 @@ class ServerOpening:
         *,
         salt: bytes = b"",
         secure: bool = False,
+        carriers: Mapping[str, int] = NO_CARRIERS,
     ) -> None:
         self._version = version
         self._entropy = entropy
         self._extensions = extensions
         self._salt = salt
         self._secure = secure
+        self._carriers = carriers
         self._deadline: float | None = now + timeout_s
         self._first = b""
         self._framing: Framing | None = None
@@ -232,7 +236,12 @@ class ServerOpening:
             raise RemoteProtocolError("a server's hello from a client")
         try:
             answer, self._hello = answer_offer(
-                frame, self._entropy(RANDOM_LENGTH), self._extensions, self._salt, secure=self._secure
+                frame,
+                self._entropy(RANDOM_LENGTH),
+                self._extensions,
+                self._salt,
+                secure=self._secure,
+                carriers=self._carriers,
             )
         except HelloRefused as refusal:
             self._out.append(encode_hello(ServerHello.refusing(refusal.text).to_frame()))

@@ -79,6 +79,10 @@ class StatusViewTests(SynchronousTestCase):
                 "connected to relay.example:7000, which did not prove itself",
             ),
             (
+                ClientStatus(connected=True, way="wss at port 443"),
+                "connected to relay.example:7000 by wss at port 443",
+            ),
+            (
                 ClientStatus(since=0.0, next_try=102.6),
                 "not connected to relay.example:7000, next attempt in 3 s",
             ),

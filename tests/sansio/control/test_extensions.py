@@ -8,9 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import RemoteProtocolError
 from relaykit.sansio.control.extensions import (
     BOUND,
+    CARRIERS,
     EXTENSIONS,
     HALF_CLOSE,
     IDENTITY,
+    MOST_CARRIERS,
     SIGNAL,
     ExtensionOffer,
     answer_offer,
@@ -45,6 +47,27 @@ class GreetingTests(SynchronousTestCase):
             self.assertEqual(greeting.conclude(frame), at_server)
             self.assertEqual(at_server.extensions, ours & theirs)
             self.assertEqual(at_server.algorithm, Algorithm.AES_256_GCM)
+
+    def test_carriers(self) -> None:
+        """The server says which carriers have ports of their own, if the client wants to know."""
+        ports = {"quic": 7001}
+        for ours, expected in ((EXTENSIONS, ports), (EXTENSIONS - {CARRIERS}, None)):
+            greeting = ExtensionOffer(BOOTSTRAP, fixed(0)(32), ours)
+            frame, at_server = answer_offer(greeting.frame, fixed(0x20)(32), carriers=ports)
+            self.assertEqual((greeting.conclude(frame).carriers, at_server.carriers), (expected, expected))
+
+    def test_carriers_that_make_no_sense(self) -> None:
+        """What is no port, or is too much, is not heeded, and the login goes on."""
+        greeting = ExtensionOffer(BOOTSTRAP, fixed(0)(32))
+        frame, _ = answer_offer(greeting.frame, fixed(0x20)(32))
+        too_many = {str(number): 1 for number in range(MOST_CARRIERS + 1)}
+        wrongs: list[Any] = [True, [], {"a": 0}, {"a": 65536}, {"a": "1"}, too_many]
+        for wrong in wrongs:
+            said = spoken(frame)
+            said["selected"]["relaykit"][CARRIERS] = wrong
+            agreed = greeting.conclude(HelloFrame(frame.sender, json.dumps(said).encode()))
+            self.assertIsNone(agreed.carriers)
+            self.assertIn(SIGNAL, agreed.extensions)
 
     def test_offer(self) -> None:
         """Extensions are offered under a key of our own, which frp ignores."""

@@ -93,7 +93,7 @@ class HailCarrier:
 
     name = "hail"
     summary = "TCP with a word before it."
-    capabilities = CarrierCapabilities()
+    capabilities = CarrierCapabilities(race=40)
     table = "hail"
     dial_options = HailOptions
     accept_options = HailOptions
