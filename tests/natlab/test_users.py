@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from tests import LONG_TESTS
 from tests.carriers.quic.lines import missing
 from tests.integration.faults.case import takes_long
 from tests.integration.programs import PATIENCE_S, Program
@@ -146,9 +144,6 @@ class CrowdTests(DirectUsersCase):
         visitor, _ = self.connect(SERVICE_PORT)
         self.converse_and_end(SERVICE_PORT, range(20), 20_000)
         self.check_one_path(visitor)
-
-    if LONG_TESTS not in os.environ:
-        test_bad_weather.skip = f"needs a machine that is not busy; set {LONG_TESTS}=1 to run it"  # type: ignore[attr-defined]
 
 
 class MeetingTests(DirectUsersCase):

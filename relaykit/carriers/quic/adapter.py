@@ -40,6 +40,7 @@ __all__ = [
     "ID_BYTES",
     "LIBRARIES",
     "MOST_STREAMS",
+    "PIECE_COST_BYTES",
     "STREAM_WINDOW_BYTES",
     "Connection",
     "Library",
@@ -72,6 +73,9 @@ FRAME_BYTES: Final = 1500
 
 _INITIAL_ROUND_TRIP_S = 0.1
 """Round trip assumed before the first was measured: a lost first packet is sent again after three of them."""
+
+PIECE_COST_BYTES: Final = 64
+"""What a packet with one frame of a stream has besides, at most; qh3 leaves as much."""
 
 _FRAME_OVERHEAD_BYTES = 44
 """What a packet with one datagram frame has besides: flags, a connection id of 20 bytes, number, tag, type
@@ -337,7 +341,37 @@ class Connection:
         most: int | None = None if self._quic is None else self._quic._remote_max_datagram_frame_size
         return max(0, min(most, self._packet_bytes()) - _FRAME_OVERHEAD_BYTES) if most else 0
 
+    @property
+    def most_piece_bytes(self) -> int:
+        """What a packet carries of a stream."""
+        return self._packet_bytes() - PIECE_COST_BYTES
+
+    @property
+    def room_bytes(self) -> int:
+        """What may be written on streams now; each piece costs :data:`PIECE_COST_BYTES` besides.
+
+        It goes out at once.  Of what is written beyond it qh3 makes frames that the network carries later,
+        and its acknowledgements stand in line behind them: two ends that do that to each other both wait
+        until their patience is over, again and again, each time for twice as long.
+        """
+        packet, allowed = self._packet_bytes(), self._allowed_bytes()
+        if allowed < packet:
+            return 0
+        # A packet goes out where a full one might, so that the last one must have that.
+        allowed = max(packet, allowed - packet)
+        return allowed * self.most_piece_bytes // packet - self._unsent_bytes()
+
+    @property
+    def congested(self) -> bool:
+        """Whether the network is thought to carry no more for now."""
+        return self._allowed_bytes() < self._packet_bytes()
+
     # --- what differs
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was written has reached the peer."""
+        raise NotImplementedError
 
     def open(self) -> int | None:
         """The number of a new stream; None while the peer takes no more.  It sees it by what is sent."""
@@ -357,16 +391,6 @@ class Connection:
 
     def stop(self, stream: int, code: int) -> None:
         """Asks the peer to end its direction."""
-        raise NotImplementedError
-
-    @property
-    def settled(self) -> bool:
-        """Whether everything that was written has reached the peer."""
-        raise NotImplementedError
-
-    @property
-    def congested(self) -> bool:
-        """Whether the network is thought to carry no more for now."""
         raise NotImplementedError
 
     @property
@@ -399,6 +423,15 @@ class Connection:
         return self._class(configuration=self._configuration, **given)
 
     def _packet_bytes(self) -> int:
+        """What a packet may have in all."""
+        raise NotImplementedError
+
+    def _allowed_bytes(self) -> int:
+        """What may be under way beyond what is; less than nothing after a loss."""
+        raise NotImplementedError
+
+    def _unsent_bytes(self) -> int:
+        """What :meth:`unsent` says, of all streams."""
         raise NotImplementedError
 
 
@@ -638,11 +671,6 @@ class _Qh3(Connection):
         return core is None or not (self._ends or core.bytes_in_flight or core.get_send_buffer_size())
 
     @property
-    def congested(self) -> bool:
-        core = self._quic._core
-        return bool(core.bytes_in_flight + self._packet_bytes() > core.congestion_window)
-
-    @property
     def round_trip_s(self) -> float | None:
         core = None if self._quic is None else self._quic._core
         return None if core is None else core.smoothed_rtt
@@ -661,6 +689,13 @@ class _Qh3(Connection):
 
     def _packet_bytes(self) -> int:
         return int(self._quic._core.active_path[-1])
+
+    def _allowed_bytes(self) -> int:
+        core = self._quic._core
+        return int(core.congestion_window) - int(core.bytes_in_flight)
+
+    def _unsent_bytes(self) -> int:
+        return int(self._quic._core.get_send_buffer_size())
 
 
 def _aioquic_class() -> Any:
@@ -752,11 +787,6 @@ class _Aioquic(Connection):
         )
 
     @property
-    def congested(self) -> bool:
-        loss = self._quic._loss
-        return bool(loss.bytes_in_flight + self._packet_bytes() > loss.congestion_window)
-
-    @property
     def round_trip_s(self) -> float | None:
         loss = None if self._quic is None else self._quic._loss
         return loss._rtt_smoothed if loss is not None and loss._rtt_initialized else None
@@ -783,6 +813,13 @@ class _Aioquic(Connection):
 
     def _packet_bytes(self) -> int:
         return int(self._quic._max_datagram_size)
+
+    def _allowed_bytes(self) -> int:
+        loss = self._quic._loss
+        return int(loss.congestion_window) - int(loss.bytes_in_flight)
+
+    def _unsent_bytes(self) -> int:
+        return sum(_unsent(each.sender) for each in self._quic._streams.values())
 
 
 def _unsent(sender: Any) -> int:

@@ -52,9 +52,6 @@ OPEN_S: Final = 10.0
 MOST_WAITING: Final = 1024
 """New streams that wait so."""
 
-SHARE_BYTES: Final = 64 * 1024
-"""What each stream gets into the library at once, at least, however many there are."""
-
 CONTROL_BYTES: Final = 4096
 """What may arrive on the stream of the proofs before it is taken."""
 
@@ -276,6 +273,9 @@ class QuicPath:
         if self._driver.lost is None and not self._closing:
             self._closing = True
             self._deadlines.set(self, CLOSING_S)
+            # The legs end in this turn, and what they still have must be with the connection by then.
+            for leg in tuple(self._writers):
+                leg.fill(HIGH_WATER_BYTES)
             self._driver.flush_soon()
 
     def abort(self) -> None:
@@ -355,9 +355,8 @@ class QuicPath:
         records = self._windows.to_send(self.connection.round_trip_s, self._driver.now)
         if records and self._control_leg is not None:
             self._control_leg.write(records)
-        share = max(SHARE_BYTES, HIGH_WATER_BYTES // (len(self._writers) or 1))
-        for leg in tuple(self._writers):
-            leg.fill(share)
+        if self._writers:
+            self._hand_down()
 
     def settle(self) -> None:
         for leg in tuple(self._writers):
@@ -435,6 +434,26 @@ class QuicPath:
             self._driver.flush_soon()
 
     # --- legs -----------------------------------------------------------------------------------
+
+    def _hand_down(self) -> None:
+        """Shares what the connection takes among the legs that have output, in turns of a packet at least."""
+        room, least = self.connection.room_bytes, self.connection.most_piece_bytes
+        if self._control_leg in self._writers:
+            # The peer may wait for its credit.
+            room -= self._control_leg.fill(room)
+        legs = tuple(self._writers)
+        while legs and room > 0:
+            share, served = max(least, room // len(legs)), []
+            for leg in legs:
+                taken = leg.fill(min(share, room))
+                if taken:
+                    room -= taken
+                    served.append(leg)
+                    # Whoever had a turn comes last the next time.
+                    self._writers[leg] = self._writers.pop(leg)
+                if room <= 0:
+                    break
+            legs = tuple(served)
 
     def _leg(self, number: int) -> QuicStreamLeg | None:
         """The leg of a stream, which the peer may just have opened; None where there is none any more."""

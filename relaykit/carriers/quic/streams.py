@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from zope.interface import implementer
 
+from relaykit.carriers.quic.adapter import PIECE_COST_BYTES
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import RemoteProtocolError
 from relaykit.interfaces import IMuxedLeg
@@ -173,22 +174,26 @@ class QuicStreamLeg(StreamLeg):
         self._drop_output()
         self._end_if_over()
 
-    def fill(self, most_bytes: int) -> None:
-        """Hands output down until the library holds ``most_bytes`` of it, as far as there is room."""
-        if self._fin_sent:
-            return
-        connection = self._path.connection
-        size = most_bytes - connection.unsent(self.number)
+    def fill(self, most_bytes: int) -> int:
+        """Hands down so much output, or what the peer gave credit for; answers what it costs of the room."""
+        if self._fin_sent or most_bytes <= 0:
+            return 0
+        connection, size = self._path.connection, most_bytes
         if self.room is not None:
             size = min(size, self.room.bytes_left)
+        before = self._queued
         for piece in self._take_queue(size):
-            if self.room is not None:
-                self.room.sent(len(piece))
             self._fin_sent = self._finishing and not self._queue
             connection.write(self.number, piece, self._fin_sent)
+        taken = before - self._queued
+        if self.room is not None:
+            self.room.sent(taken)
         if self._finishing and not self._queue and not self._fin_sent:
             self._fin_sent = True
             connection.write(self.number, b"", True)
+        elif not taken:
+            return 0
+        return taken + PIECE_COST_BYTES
 
     def settle(self) -> bool:
         """Lets the producer go on if little waits; whether any output still does."""

@@ -21,6 +21,7 @@ from relaykit.carriers.quic.adapter import (
     FRAME_BYTES,
     LIBRARIES,
     MOST_STREAMS,
+    PIECE_COST_BYTES,
     Library,
     Settings,
     load,
@@ -34,6 +35,9 @@ from tests.carriers.quic.lines import libraries, missing
 from tests.certificates.test_own import NOW
 
 PAIR = self_signed(NOW)
+
+ACK_DELAY_S = 0.025
+"""Seconds that an end may take to acknowledge something.  Source: RFC 9000 18.2."""
 
 
 class Two:
@@ -283,6 +287,30 @@ class ConnectionTests(SynchronousTestCase):
             (reset,) = two.got(1, "StreamReset")
             self.assertEqual(reset.error_code, 7)
             self.assertTrue(two.ends[0].settled)
+
+    def test_room(self) -> None:
+        """What is written while there is room, on any number of streams, holds up no acknowledgement."""
+        for two in pairs():
+            end, other = two.ends
+            left = before = end.room_bytes
+            for size in itertools.cycle((1, 50, 3000, 700, end.most_piece_bytes)):
+                left -= size + PIECE_COST_BYTES
+                number = end.open()
+                if left < 0 or number is None:
+                    break
+                end.write(number, bytes(size), True)
+            self.assertGreater(before, 8 * end.most_piece_bytes)
+            self.assertLess(end.room_bytes, before // 2)
+            # It is all lost.
+            self.assertTrue(end.to_send(two.now))
+            number = other.open()
+            assert number is not None
+            other.write(number, bytes(5000), True)
+            end.receive(other.to_send(two.now), two.now)
+            left = other.room_bytes
+            two.now += ACK_DELAY_S
+            other.receive(end.to_send(two.now), two.now)
+            self.assertGreater(other.room_bytes, left)
 
     def test_many_streams(self) -> None:
         """A peer may have a few thousand at once, and no more."""

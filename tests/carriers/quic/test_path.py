@@ -100,6 +100,33 @@ class QuicPathTests(SynchronousTestCase):
                 self.assertEqual(ends.paths[0]._legs, {})
                 self.leave(ends)
 
+    def test_speaking_at_once(self) -> None:
+        """Users who all speak at once are answered in seconds, whatever the line loses of it."""
+        for seed in range(3):
+            ends = self.ends(loss=0.05, delay_s=0.02)
+            ends.line.chance.seed(seed)
+            ends.paths[1].accept_legs(_Echoing())
+            legs = [ends.leg() for _ in range(20)]
+            users = [RecordingReceiver(leg) for leg in legs]
+            for number, leg in enumerate(legs):
+                leg.write(bytes([number]) * 20_000)
+                leg.finish_writing()
+            ends.until(lambda users=users: all(user.lost for user in users), 10.0)  # type: ignore[misc]
+            self.assertEqual([user.data for user in users], [bytes([each]) * 20_000 for each in range(20)])
+
+    def test_turns(self) -> None:
+        """Who has much to say leaves room for those who have little."""
+        ends = self.ends(delay_s=0.02)
+        talker, *others = (ends.leg() for _ in range(20))
+        ends.until(lambda: len(ends.acceptors[1].legs) == 20)
+        users = [RecordingReceiver(leg) for leg in ends.acceptors[1].legs]
+        talker.write(bytes(1_000_000))
+        for leg in others:
+            leg.write(b"a word")
+        ends.rest(0.1)
+        self.assertEqual([user.data for user in users[1:]], [b"a word"] * 19)
+        self.assertTrue(0 < len(users[0].data) < 200_000)
+
     def test_hundred_streams(self) -> None:
         """A hundred users at once, each with its own bytes and an end of its own, over a bad line."""
         for library in libraries():
