@@ -154,7 +154,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
         self._warn_of_weak_token()
         self._warn_of_open_state()
         loaded = self.loaded
-        return RelayServer(
+        server = RelayServer(
             loaded.config,
             self.token,
             self.types,
@@ -163,6 +163,11 @@ class ServerAssembly(_Assembly[LoadedServer]):
             loaded.ingress_options,
             make_network=network_of_process(os.environ),
         )
+        if loaded.config.web_server.port:
+            from relaykit.administration.attaching import attach_to_server
+
+            attach_to_server(server, loaded, [each.name for each in self.types], reactor)
+        return server
 
 
 class ClientAssembly(_Assembly[LoadedClient]):
@@ -174,7 +179,12 @@ class ClientAssembly(_Assembly[LoadedClient]):
 
         self._warn_of_weak_token()
         self._warn_of_open_state()
-        return RelayClient(self.loaded, self.token, self.types, reactor, self.state)
+        client = RelayClient(self.loaded, self.token, self.types, reactor, self.state)
+        if self.loaded.config.web_server.port:
+            from relaykit.administration.attaching import attach_to_client
+
+            attach_to_client(client, self.loaded, reactor)
+        return client
 
 
 def read_server(files: RoleFiles) -> ServerAssembly:

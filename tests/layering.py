@@ -69,7 +69,30 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "assembly": Layer(
         "a server or a client made of a configuration",
-        ("config", "server", "client", "certificates", "state", "plugins", *_VOCABULARY),
+        (
+            "administration",
+            "config",
+            "server",
+            "client",
+            "certificates",
+            "state",
+            "plugins",
+            *_VOCABULARY,
+        ),
+    ),
+    "administration": Layer(
+        "what a running role lets itself be asked and told over HTTP",
+        (
+            "config",
+            "server",
+            "client",
+            "certificates",
+            "dataplane",
+            "timer",
+            "clock",
+            "sansio",
+            *_VOCABULARY,
+        ),
     ),
     "testing": Layer(
         "the public test kit, which runs real servers and clients in memory",

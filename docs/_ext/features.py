@@ -33,6 +33,7 @@ _BY_KEYS = (
     ("proxies on the way to the server (``proxyURL``)", "transport.proxyURL"),
     ("a name server of its own (``dnsServer``), keepalives of TCP", "dnsServer"),
     ("several files, templates, old INI files, strict reading", "includes"),
+    ("the API of both web servers (``webServer``)", "webServer.port"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
 """What frp has that is no proxy type and no carrier, each with a key that it needs."""

@@ -260,6 +260,11 @@ class RelayClient(MultiService):
         return 0 if self._run is None else len(self._run.data_plane.flows)
 
     @property
+    def proxies(self) -> Sequence[ConfiguredProxy]:
+        """What it registers, as configured."""
+        return self._proxies
+
+    @property
     def identity(self) -> ClientIdentity:
         """Who this client is to its server."""
         return ClientIdentity(self._life.run_id, self._config.user, self._config.client_id)

@@ -544,6 +544,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The server has no token, so whoever reaches it may publish services on it.",
         "Make a token with relaykit token, and give it to the server and to its clients.",
     ),
+    "web-password": KnownProblem(
+        "Somebody does not know the password of the web server",
+        "Somebody asked the web server for something with a wrong user or password.",
+        "If that was you, give webServer.user and webServer.password as the file has them.  If it happens "
+        "again and again somebody is guessing: ban the host, or let the web server listen on 127.0.0.1 only.",
+    ),
     "weak-token": KnownProblem(
         "The token is weak",
         "The token is so short or so regular that a program can find it out by guessing.",

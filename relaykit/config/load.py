@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -50,11 +51,15 @@ __all__ = [
 
 @frozen
 class ConfiguredProxy:
-    """One proxy to start: the keys that all have, and a checked instance of its type's ``proxy_options``."""
+    """One proxy to start: the keys that all have, and a checked instance of its type's ``proxy_options``.
+
+    ``plugin`` is the type of the plugin that its local service was configured as; empty for none.
+    """
 
     common: ProxyCommon
     options: Options
     type_name: str
+    plugin: str = ""
 
 
 @frozen
@@ -80,12 +85,16 @@ class LoadedServer:
 
 @frozen
 class LoadedClient:
-    """A client's configuration: complete, and checked; what is disabled or not in ``start`` is left out."""
+    """A client's configuration: complete, and checked; what is disabled or not in ``start`` is left out.
+
+    ``path`` is the file that it was read from; empty for none.
+    """
 
     config: ClientConfig
     proxies: tuple[ConfiguredProxy, ...]
     visitors: tuple[ConfiguredVisitor, ...]
     warnings: tuple[ConfigurationProblem, ...]
+    path: str = field(default="", eq=False)
 
 
 LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
@@ -130,7 +139,8 @@ def load_client(
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
     reader = _opened(path, environ, strict, cwd, "client")
-    return _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
+    loaded = _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
+    return evolve(loaded, path=os.path.join(cwd, path))
 
 
 def role_of(
@@ -278,7 +288,7 @@ class _Client:
         self._check_names(self._proxies)
         self._check_names(self._visitors)
         proxies = [
-            ConfiguredProxy(entry.completed(config.user), entry.options, entry.common.type)
+            ConfiguredProxy(entry.completed(config.user), entry.options, entry.common.type, entry.plugin_type)
             for entry in self._proxies
             if _is_started(entry, config)
         ]

@@ -43,7 +43,8 @@ SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("enablePrometheus", "metrics"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
-    Unavailable("webServer.port", "the dashboard"),
+    Unavailable("webServer.assetsDir", "the dashboard"),
+    Unavailable("webServer.pprofEnable", "profiling pages"),
     Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
 """Of a server's file."""
@@ -52,7 +53,8 @@ CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("featureGates", "feature gates"),
     Unavailable("store.path", "the store", refused=True),
-    Unavailable("webServer.port", "the administration API"),
+    Unavailable("webServer.assetsDir", "the dashboard"),
+    Unavailable("webServer.pprofEnable", "profiling pages"),
 )
 """Of a client's file."""
 

@@ -214,9 +214,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     :cvar without_effect: keys that people may expect here because others have them, with why they would do
         nothing.
+    :cvar shown: keys of a proxy that whoever administers the server gets to see, with whether also when they
+        are empty; never secrets.
     """
 
     without_effect: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    shown: ClassVar[Mapping[str, bool]] = MappingProxyType({})
 
     def problems(self) -> Iterable[Problem]:
         """What single values cannot tell: rules between fields, ranges, required fields."""

@@ -5,8 +5,8 @@ Their proxies share one port of the server, and have routes there.  A type says 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 from attrs import define
@@ -59,6 +59,8 @@ _PORTS_OF_THE_WEB = (80, 443)
 
 class DomainOptions(Options, frozen=True, kw_only=True):
     """The keys of proxies that are told apart by host names."""
+
+    shown: ClassVar[Mapping[str, bool]] = {"customDomains": False, "subdomain": False}
 
     custom_domains: Annotated[
         Domains,

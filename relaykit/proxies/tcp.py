@@ -6,7 +6,8 @@ at the local service, and of :class:`PortExposure`, for every type whose proxies
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
@@ -48,6 +49,8 @@ __all__ = [
 
 class TcpOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``tcp`` proxy."""
+
+    shown: ClassVar[Mapping[str, bool]] = {"remotePort": True}
 
     remote_port: Annotated[
         RemotePort, wire("remote_port"), doc("Port on the server; 0 lets the server pick one.")

@@ -54,6 +54,12 @@ _UNREAD = "proxies of type tcpmux pass on what follows CONNECT unread: the serve
 class TcpmuxOptions(HttpUserOptions, frozen=True, kw_only=True):
     """The own keys of a ``tcpmux`` proxy."""
 
+    shown: ClassVar[Mapping[str, bool]] = {
+        **HttpUserOptions.shown,
+        "multiplexer": True,
+        "routeByHTTPUser": True,
+    }
+
     without_effect: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("locations", "hostHeaderRewrite", "requestHeaders", "responseHeaders"), _UNREAD
     )

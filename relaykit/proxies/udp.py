@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import msgspec
 from attrs import define, field, frozen
@@ -44,6 +45,8 @@ PacketSize: TypeAlias = Annotated[
 
 class UdpOptions(Options, frozen=True, kw_only=True):
     """The own keys of a ``udp`` proxy."""
+
+    shown: ClassVar[Mapping[str, bool]] = {"remotePort": True}
 
     remote_port: Annotated[
         RemotePort, wire("remote_port"), doc("UDP port on the server; 0 lets the server pick one.")

@@ -98,6 +98,10 @@ class Accounting:
         yield from self._proxies.values()
         yield from self._gone.values()
 
+    def proxy(self, name: str) -> ProxyTotals | None:
+        """Of the proxy of a name, open or closed."""
+        return self._proxies.get(name) or self._gone.get(name)
+
     def clients(self) -> Iterator[ClientTotals]:
         """Of all clients, those that are online first."""
         yield from self._clients.values()

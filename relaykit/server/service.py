@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
@@ -39,8 +39,8 @@ _LEVELS_OF_USERS = ("trace", "debug")
 """Levels of the log that have lines of each user."""
 
 
-class RelayServer(Service):
-    """The relay server.
+class RelayServer(MultiService):
+    """The relay server; services that are its children live as long as it does.
 
     Constructing opens nothing.  ``privilegedStartService`` opens the ports that the configuration names, so
     that a daemon may give up its privileges between the two; ``startService`` does it where that was not
@@ -67,6 +67,7 @@ class RelayServer(Service):
         verifier: IVerifier | None = None,
         make_network: Callable[[Any], Network] = make_network,
     ) -> None:
+        super().__init__()
         self._observers = Observers()
         self._observers.add(LogObserver(config.log.level in _LEVELS_OF_USERS))
         self._composition = Composition(
@@ -102,12 +103,12 @@ class RelayServer(Service):
 
     def stopService(self) -> Deferred[None]:
         """Fires when nothing is left of it, or after the seconds that it gets to end."""
-        super().stopService()
+        services = super().stopService()
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
         self._life.stop(self._driver.now)
         self._driver.step()
-        return stopped
+        return stopped.addCallback(lambda _: services).addCallback(lambda _: None)
 
     def when_ready(self) -> Deferred[None]:
         """Fires once clients can log in; before the start it waits for that.
@@ -174,6 +175,14 @@ class RelayServer(Service):
         if parts is None:
             return 0, 0, 0
         return len(parts.sessions), len(parts.registry), len(parts.data_plane.flows)
+
+    def proxy_status(self, name: str) -> ProxyStatus | None:
+        """The proxy of a name, open or closed; costs the same however many there are."""
+        parts = self._parts
+        totals = None if parts is None else parts.accounting.proxy(name)
+        if parts is None or totals is None:
+            return None
+        return ProxyStatus.of(totals, parts.registry.get(name))
 
     def flows(self) -> list[ProxyFlow]:
         """The flow of each user, also of those who wait: has ``proxy`` and ``origin``, and can be ended."""

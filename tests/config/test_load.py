@@ -325,7 +325,6 @@ class ClientTests(ConfigurationTestCase):
                 '(set the variable, or write {{ or .Envs.NOPE "..." }})',
                 "frpc.toml:1: user: is also given as USER; user counts",
                 "frpc.toml:3: featureGates: feature gates: not available yet",
-                "frpc.toml:2: webServer.port: the administration API: not available yet",
                 'frpc.toml:5: proxies[0].localPort (proxy "a"): '
                 "is 0: there is no local service to connect to",
                 'frpc.toml:8: proxies[0].transport.bandwidthLimit (proxy "a"): '

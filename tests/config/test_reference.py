@@ -19,7 +19,8 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual((entry.type, entry.default, entry.availability), ("integer", "7000", ""))
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
-            (("server", "webServer", "port"), "not available yet, no effect"),
+            (("server", "webServer", "port"), ""),
+            (("server", "webServer", "pprofEnable"), "not available yet, no effect"),
             (("server", "sshTunnelGateway", "bindPort"), "not available yet, refused"),
             (("client", "transport.quic", "keepalivePeriod"), ""),
             (("client", "transport", "protocol"), ""),

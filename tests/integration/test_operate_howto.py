@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
+import tomllib
 
-from tests.integration.programs import PATIENCE_S, free_port, wait_for_file
-from tests.integration.walkthrough import WalkTestCase, path_of
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.programs import PATIENCE_S, free_port, frp_command, missing_frp, wait_for_file
+from tests.integration.walkthrough import WalkTestCase, need, path_of
 
 
 class LogTests(WalkTestCase):
@@ -54,3 +58,46 @@ class LogTests(WalkTestCase):
     def test_alarms(self) -> None:
         """What is looked for has the form that lines have: this server's token is a weak one."""
         self.assertIn('"problem": "weak-token"', self.do(self.listing("operate/alarms.sh")))
+
+
+class WebServerTests(WalkTestCase):
+    """Tests for asking a program that runs."""
+
+    def test_server(self) -> None:
+        """A server with the file of the howto answers of a client's proxy."""
+        need("curl")
+        web, port = free_port(), free_port()
+        self.replace("7500", web)
+        self.replace("7000", port)
+        server = self.begin(f"relaykit server -c {self.copy('operate/frps-web.toml')}")
+        server.wait_for("the web server listens on")
+        token = tomllib.loads(self.listing("operate/frps-web.toml"))["auth"]["token"]
+        public = free_port()
+        self.begin(
+            f"RELAYKIT_TOKEN={token} relaykit tcp {free_port()} --server 127.0.0.1:{port} "
+            f"--remote-port {public} --name ssh"
+        )
+        server.wait_for("new proxy [ssh] type [tcp] success")
+        told = [json.loads(line) for line in self.do(self.listing("operate/ask-server.sh")).splitlines()]
+        info, clients, proxies = told
+        self.assertEqual((info["bindPort"], info["clientCounts"]), (port, 1))
+        self.assertEqual([each["online"] for each in clients], [True])
+        (proxy,) = proxies["proxies"]
+        self.assertEqual((proxy["name"], proxy["conf"]["remotePort"]), ("ssh", public))
+
+    def test_asked(self) -> None:
+        """A client with the file of the howto answers, and frp's own program understands it."""
+        self.replace("7400", free_port())
+        self.replace("relay.example", "127.0.0.1")
+        config = self.copy("operate/frpc-web.toml")
+        client = self.begin(f"relaykit client -c {config}")
+        client.wait_for("the web server listens on")
+        need("curl")
+        answered = self.do(self.listing("operate/ask-client.sh"))
+        # There is no server here.
+        self.assertEqual(answered, "{}\n" + config.read_text())
+        if missing := missing_frp():
+            raise SkipTest(missing)
+        self.assertIn(
+            "Proxy Status", self.do(shlex.join([*frp_command("frpc"), "status", "-c", str(config)]))
+        )

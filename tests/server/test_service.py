@@ -139,6 +139,28 @@ class RelayServerTests(SynchronousTestCase):
         self.assertTrue(server.fingerprint)
         self.successResultOf(server.stopService())
 
+    def test_children(self) -> None:
+        """Services that are its children live as long as it does, and it waits for their end."""
+
+        class Child(Service):
+            stopping: Deferred[None] | None = None
+
+            def stopService(self) -> Deferred[None] | None:
+                super().stopService()
+                self.stopping = Deferred()
+                return self.stopping
+
+        server, child = self.make(), Child()
+        child.setServiceParent(server)
+        server.startService()
+        self.assertTrue(child.running)
+        stopped = server.stopService()
+        self.assertFalse(child.running)
+        self.assertNoResult(stopped)
+        assert child.stopping is not None
+        child.stopping.callback(None)
+        self.successResultOf(stopped)
+
     def test_passed_sockets(self) -> None:
         """Sockets that the process was started with, and that nobody has asked for, are told at the start."""
         unused: list[str] = []

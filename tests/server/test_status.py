@@ -98,6 +98,7 @@ class StatusTests(StatusTestCase):
         self.assertFalse(self.successResultOf(self.server.end_proxy("web")))
         self.assertFalse(self.successResultOf(self.server.end_client(self.client.run_id)))
         self.assertEqual(self.server.forget_closed_proxies(), 0)
+        self.assertIsNone(self.server.proxy_status("web"))
 
     def test_running(self) -> None:
         """It knows its clients, its proxies and their users."""
@@ -115,6 +116,8 @@ class StatusTests(StatusTestCase):
         self.assertEqual((proxy.current, proxy.connections), (1, 1))
         options: Any = proxy.options
         self.assertEqual(options.remote_port, 6000)
+        self.assertEqual(self.server.proxy_status("web"), proxy)
+        self.assertIsNone(self.server.proxy_status("other"))
         (flow,) = self.server.flows()
         self.assertEqual(flow.proxy.name, "web")
 
@@ -128,8 +131,10 @@ class StatusTests(StatusTestCase):
         self.assertEqual((client.key, client.run_id, client.disconnected_at), ("ann.c1", "", 1005.0))
         self.assertEqual((proxy.is_open, proxy.address, proxy.options), (False, "", None))
         self.assertEqual((proxy.last_start_at, proxy.last_close_at), (1000.0, 1005.0))
+        self.assertEqual(self.server.proxy_status("web"), proxy)
         self.assertEqual(self.server.forget_closed_proxies(), 1)
         self.assertEqual(self.server.status().proxies, ())
+        self.assertIsNone(self.server.proxy_status("web"))
 
     def test_stop_observing(self) -> None:
         """Who does not observe any more is told nothing."""

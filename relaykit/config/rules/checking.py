@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ClientTls, ServerConfig, ServerTls
-from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem
+from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem, is_loopback
 from relaykit.config.schema.auth import Auth, TokenSource
-from relaykit.config.schema.sections import choice_problems
+from relaykit.config.schema.sections import WebServerConfig, choice_problems
 from relaykit.errors import BrokenCarrier
 from relaykit.options import (
     HealthCheck,
@@ -30,7 +30,7 @@ from relaykit.options import (
 from relaykit.plugins import Carriers
 from relaykit.sansio.parsers.proxy_protocol import VERSIONS
 from relaykit.sansio.wire.messages import MOST_NAME
-from relaykit.values import NO_SECRET
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
     "TOKEN_SOURCE_EXEC",
@@ -44,6 +44,9 @@ __all__ = [
 
 TOKEN_SOURCE_EXEC = "TokenSourceExec"
 """The feature that a token from a command needs: ``--allow-unsafe TokenSourceExec``."""
+
+_DEFAULT_OF_FRP = Secret("admin")
+"""Of the web server's user and password, by frp's flags."""
 
 _LIMITING_ENDS = ("client", "server")
 _HEALTH_CHECKS = ("tcp", "http")
@@ -85,6 +88,7 @@ def check_server(
         if config.auth.token is not NO_SECRET and not config.auth.token:
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     found.warn(_half_pairs(config.transport.tls))
+    found.warn(_known_passwords(config.web_server))
     found.add(_port_problems(config))
     found.warn(
         _idle_limits(
@@ -120,8 +124,15 @@ def check_client(
     found.add(_protocol_problems(config.transport.protocol))
     found.warn(_idle_tls_keys(config))
     found.warn(_half_pairs(config.transport.tls))
+    found.warn(_known_passwords(config.web_server))
     _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
+
+
+def _known_passwords(config: WebServerConfig) -> Iterator[Problem]:
+    """A password that everybody tries first, where others reach the web server."""
+    if config.port and config.password == _DEFAULT_OF_FRP and not is_loopback(config.addr):
+        yield Problem("webServer.password", "is the default of frp, which everybody knows: give one of yours")
 
 
 def _protocol_problems(protocol: str) -> Iterator[Problem]:

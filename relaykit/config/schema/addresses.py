@@ -22,6 +22,7 @@ __all__ = [
     "host_problem",
     "interface_problem",
     "is_ip_address",
+    "is_loopback",
     "network_problem",
 ]
 
@@ -61,6 +62,11 @@ def host_problem(text: str) -> str:
 def domain_problem(text: str) -> str:
     """Why a text is no host, and no ``*.`` with one, nor ``*`` for all; empty if it may be one of them."""
     return "" if text == ANY else host_problem(text.removeprefix(WILDCARD))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of the same machine reach who listens on this host."""
+    return ipaddress.ip_address(host).is_loopback if is_ip_address(host) else host.lower() == "localhost"
 
 
 def is_ip_address(text: str) -> bool:

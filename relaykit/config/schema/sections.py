@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
+from relaykit.config.schema.addresses import is_loopback
 from relaykit.options import (
     Count,
     CountOrOff,
@@ -93,6 +94,13 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
     assets_dir: Annotated[str, doc("Directory that is served in place of the built-in pages.")] = ""
     pprof_enable: Annotated[bool, doc("Profiling pages.")] = False
     tls: WebServerTls | None = None
+
+    def problems(self) -> Iterable[Problem]:
+        if self.port and not self.password and not is_loopback(self.addr):
+            yield Problem(
+                "password",
+                f"must be given, as others than this machine reach {self.addr} (or set addr to 127.0.0.1)",
+            )
 
 
 class QuicConfig(Options, frozen=True, kw_only=True):

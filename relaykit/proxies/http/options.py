@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -59,6 +59,12 @@ class ResponseHeaders(Options, frozen=True, kw_only=True):
 
 class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
     """The own keys of an ``http`` proxy."""
+
+    shown: ClassVar[Mapping[str, bool]] = {
+        **HttpUserOptions.shown,
+        "locations": True,
+        "hostHeaderRewrite": True,
+    }
 
     locations: Annotated[
         tuple[str, ...],

@@ -138,6 +138,20 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual([problem.key for problem in found.unavailable], ["sshTunnelGateway.bindPort"])
         self.assertEqual(found.warnings, [])
 
+    def test_known_password(self) -> None:
+        """A password that everybody knows is warned about where others reach the web server."""
+        for addr, password, count in (
+            ("0.0.0.0", "admin", 1),
+            ("0.0.0.0", "a password", 0),
+            ("127.0.0.1", "admin", 0),
+        ):
+            web = WebServerConfig(port=7500, addr=addr, user="admin", password=Secret(password))
+            for found in (
+                check_server(ServerConfig(auth=TOKEN, web_server=web)),
+                check_client(ClientConfig(web_server=web)),
+            ):
+                self.assertEqual([each.key for each in found.warnings], ["webServer.password"] * count)
+
 
 class ClientTests(SynchronousTestCase):
     """Tests for the rules of clients."""

@@ -12,6 +12,7 @@ from relaykit.config.schema.addresses import (
     host_problem,
     interface_problem,
     is_ip_address,
+    is_loopback,
     network_problem,
 )
 
@@ -49,6 +50,13 @@ class HostTests(SynchronousTestCase):
             self.assertEqual(host_and_port(text, 53), parts)
         for text in ("", "192.0.2.1", "2001:db8::1", "fe80::1%eth0", "localhost", "1.2.3"):
             self.assertEqual(is_ip_address(text), text.count(".") == 3 or "::" in text, text)
+
+    def test_loopback(self) -> None:
+        """Only the machine itself is reached at a loopback address, and by the name that means it."""
+        for host in ("127.0.0.1", "127.8.0.1", "::1", "localhost"):
+            self.assertTrue(is_loopback(host), host)
+        for host in ("", "0.0.0.0", "::", "192.0.2.1", "relay.example"):
+            self.assertFalse(is_loopback(host), host)
 
     def test_networks(self) -> None:
         """A network has no bits behind its length; an address is one of its own."""

@@ -9,6 +9,7 @@ from relaykit.config.schema.sections import (
     WebServerTls,
     choice_problems,
 )
+from relaykit.values import Secret
 
 
 class SectionTests(SynchronousTestCase):
@@ -29,6 +30,19 @@ class SectionTests(SynchronousTestCase):
         self.assertEqual([each.key for each in WebServerTls().problems()], ["certFile", "keyFile"])
         self.assertEqual([each.key for each in WebServerTls(cert_file="c").problems()], ["keyFile"])
         self.assertEqual(list(WebServerTls(cert_file="c", key_file="k").problems()), [])
+
+    def test_web_server_password(self) -> None:
+        """Where others than this machine reach it, there must be a password."""
+        password = Secret("pw")
+        for config, keys in (
+            (WebServerConfig(port=7500), []),
+            (WebServerConfig(port=7500, addr="::1"), []),
+            (WebServerConfig(addr="0.0.0.0"), []),
+            (WebServerConfig(port=7500, addr="0.0.0.0", password=password), []),
+            (WebServerConfig(port=7500, addr="0.0.0.0"), ["password"]),
+            (WebServerConfig(port=7500, addr="192.0.2.1", user="admin"), ["password"]),
+        ):
+            self.assertEqual([each.key for each in config.problems()], keys)
 
     def test_choices(self) -> None:
         """What is not there must be given, what is wrong is repeated."""

@@ -1,0 +1,302 @@
+"""An API over HTTP/1.1, on twisted.web's parser: what is let in, how much of it, and for how long.
+
+What a handler raises becomes an answer, and is logged; nothing of it gets to the role.
+"""
+
+from __future__ import annotations
+
+import inspect
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from relaykit.administration.calls import Answer, CallFailed, text_answer
+from relaykit.administration.guards import FailureDelays
+from relaykit.administration.routes import BAD_REQUEST, Found
+from relaykit.escaping import told
+from relaykit.sansio.fair_room import FairRoom
+from relaykit.sansio.sources import source_of_host
+from relaykit.timer import Timer
+from relaykit.values import Ended
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+
+    from relaykit.administration.guards import Guard
+    from relaykit.administration.routes import Route, Routes
+    from relaykit.sansio.sources import Source
+
+__all__ = [
+    "ANSWER_S",
+    "MOST_BODY_BYTES",
+    "MOST_CONNECTIONS",
+    "MOST_HEADERS",
+    "MOST_HEAD_BYTES",
+    "REQUEST_S",
+    "AdministrationSite",
+]
+
+MOST_CONNECTIONS = 64
+"""Connections to one API; a browser has six.  Where there are more, whoever has most loses the oldest one."""
+
+MOST_HEADERS = 100
+"""Headers of one request; browsers send some twenty."""
+
+MOST_HEAD_BYTES = 16 * 1024
+"""Bytes of the head of one request."""
+
+MOST_BODY_BYTES = 4 * 1024 * 1024
+"""Bytes of the body of one request: a configuration file with 10,000 proxies has 2 MB."""
+
+REQUEST_S = 60.0
+"""Seconds from the beginning of a connection, or the end of an answer, until the next request is complete;
+frp's figure."""
+
+ANSWER_S = 60.0
+"""Seconds from there until the answer is on its way, or after the last one until all is taken; likewise."""
+
+_ASK = {"WWW-Authenticate": 'Basic realm="Restricted"'}
+
+
+class AdministrationRequest(http.Request):
+    """One request: its body is bounded, and kept in memory."""
+
+    channel: AdministrationChannel | None  # type: ignore[assignment]
+    content: BytesIO
+    is_gone = False
+    _is_refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = BytesIO()
+        if length is not None and length > MOST_BODY_BYTES:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        self.content.write(data)
+        if self.content.tell() > MOST_BODY_BYTES:
+            self._refuse()
+
+    def parseCookies(self) -> None:
+        """There are none."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self._is_refused or self.channel is None:
+            return
+        self.method, self.uri, self.clientproto = command, path, version
+        Deferred.fromCoroutine(self.channel.site.serve(self))
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.is_gone = True
+        super().connectionLost(reason)
+
+    def header(self, name: str) -> str:
+        """The value of a header; empty if it is not there."""
+        values = self.requestHeaders.getRawHeaders(name.encode(), ())
+        return values[0].decode("latin-1") if values else ""
+
+    def tell(self, answer: Answer) -> None:
+        """Answers, to whoever is still there."""
+        if self.is_gone:
+            return
+        self.setResponseCode(int(answer.status), http.RESPONSES.get(int(answer.status), b"-"))
+        self.setHeader(b"Date", http.datetimeToString())
+        self.setHeader(b"Content-Length", b"%d" % len(answer.body))
+        if answer.type:
+            self.setHeader(b"Content-Type", answer.type.encode())
+        for name, value in answer.headers.items():
+            self.setHeader(name.encode(), value.encode("utf-8", "surrogateescape"))
+        self.write(answer.body)
+        self.finish()
+
+    def drop(self) -> None:
+        """Lets its connection go without an answer."""
+        if not self.is_gone and self.channel is not None:
+            self.channel.drop()
+
+    def _refuse(self) -> None:
+        self._is_refused = True
+        self.content = BytesIO()
+        # Nobody is to go on with it.
+        self.requestHeaders.removeHeader(b"Expect")
+        if self.channel is not None:
+            self.channel.refuse()
+
+
+class AdministrationChannel(http.HTTPChannel):
+    """One connection: it has a deadline for its next step, whichever that is."""
+
+    maxHeaders = MOST_HEADERS
+    totalHeadersSize = MOST_HEAD_BYTES
+    requestFactory = AdministrationRequest
+    factory: AdministrationSite
+    transport: ITCPTransport
+
+    def __init__(self, site: AdministrationSite, source: Source) -> None:
+        super().__init__()
+        self.site = site
+        self.source = source
+        self._timer = Timer(site.clock, self.drop)
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._wait(REQUEST_S)
+        self.site.opened(self)
+
+    def allContentReceived(self) -> None:
+        self._wait(ANSWER_S)
+        super().allContentReceived()
+
+    def requestDone(self, request: Any) -> None:
+        self._wait(REQUEST_S if self.persistent else ANSWER_S)
+        super().requestDone(request)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._timer.stop()
+        self.site.closed(self)
+        super().connectionLost(reason)
+
+    def drop(self) -> None:
+        """Ends it at once, with all that is on its way."""
+        self.transport.abortConnection()
+
+    def end(self) -> None:
+        """Ends it once all that was answered is taken."""
+        self._wait(ANSWER_S)
+        self.loseConnection()
+
+    def refuse(self) -> None:
+        """Answers to a body that is too large, without reading it, and ends."""
+        self.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        self.end()
+
+    def _wait(self, seconds: float) -> None:
+        self._timer.set(self.site.clock.seconds() + seconds)
+
+
+class AdministrationSite(ServerFactory):
+    """Serves the routes of a role to whom a guard lets in.
+
+    :param guard: None where whoever can connect may do everything.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, routes: Routes, guard: Guard | None, clock: IReactorTime) -> None:
+        self.clock = clock
+        self._routes = routes
+        self._guard = guard
+        self._delays = FailureDelays()
+        self._room: FairRoom[AdministrationChannel] = FairRoom(MOST_CONNECTIONS)
+        self._channels: set[AdministrationChannel] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        channel = AdministrationChannel(self, source_of_host(getattr(addr, "host", "")))
+        channel.factory = self
+        return channel
+
+    def log(self, request: http.Request) -> None:
+        """Is told of each request that is over."""
+
+    def opened(self, channel: AdministrationChannel) -> None:
+        """A connection has come."""
+        self._channels.add(channel)
+        crowded_out = self._room.enter(channel, channel.source)
+        if crowded_out is not None:
+            crowded_out.drop()
+
+    def closed(self, channel: AdministrationChannel) -> None:
+        """A connection is gone."""
+        self._channels.discard(channel)
+        self._room.leave(channel)
+
+    def end(self) -> None:
+        """Ends all connections, those that wait for an answer too."""
+        for channel in list(self._channels):
+            channel.end()
+
+    async def serve(self, request: AdministrationRequest) -> None:
+        """Answers a request; nothing that goes wrong with it gets out of here."""
+        try:
+            answer = await self._answer(request)
+            if answer is None:
+                request.drop()
+            else:
+                request.tell(answer)
+        except Exception:
+            self._log.failure("a defect of the web server")
+            request.drop()
+
+    async def _answer(self, request: AdministrationRequest) -> Answer | None:
+        """What is answered; None for nothing."""
+        try:
+            method, target = request.method.decode("ascii"), request.uri.decode("ascii")
+        except UnicodeDecodeError:
+            return BAD_REQUEST
+        found = self._routes.find(method, target, request.content.getvalue())
+        if not isinstance(found, Found):
+            return found
+        if self._guard is not None and not found.route.is_open:
+            if (refused := self._refused(request, found.route, self._guard)) is not None:
+                return refused
+            if not self._guard.admits(request.header("Authorization")):
+                return await self._unknown(request)
+        return await self._call(found)
+
+    def _refused(self, request: AdministrationRequest, route: Route, guard: Guard) -> Answer | None:
+        """Why a request is not looked at, whoever it is from."""
+        host = request.header("Host")
+        if not guard.is_called(host):
+            return text_answer(
+                HTTPStatus.FORBIDDEN,
+                "without a password this server is asked for by its address or as localhost only; "
+                "set webServer.password to use other names",
+            )
+        if not route.is_safe and guard.is_foreign(
+            host, request.header("Origin"), request.header("Sec-Fetch-Site")
+        ):
+            return text_answer(HTTPStatus.FORBIDDEN, "pages of other servers may change nothing here")
+        return None
+
+    async def _unknown(self, request: AdministrationRequest) -> Answer | None:
+        """Has who does not know the password wait, and tells the log of those who tried one."""
+        channel = request.channel
+        assert channel is not None
+        if request.header("Authorization"):
+            host = getattr(request.client, "host", "")
+            self._log.warn(
+                "the web server was given a wrong user or password from {host}",
+                host=told(host) or "an unknown address",
+                stranger=host,
+                ended=Ended.REFUSED.value,
+                problem="web-password",
+            )
+        delay = self._delays.delay(channel.source, self.clock.seconds())
+        if delay is None:
+            return None
+        await deferLater(self.clock, delay)
+        return text_answer(HTTPStatus.UNAUTHORIZED, "Unauthorized", _ASK)
+
+    async def _call(self, found: Found) -> Answer:
+        route = found.route
+        try:
+            result = route.handler(found.call)
+            return await result if inspect.isawaitable(result) else result
+        except CallFailed as error:
+            return route.failed(error.status, str(error))
+        except Exception:
+            self._log.failure(
+                "a defect in the answer to {method} {path}", method=route.method, path=route.path
+            )
+            return route.failed(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect; the log has more of it")

@@ -1,0 +1,64 @@
+"""Tests for :mod:`relaykit.administration.attaching`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from twisted.internet.testing import MemoryReactorClock
+
+from relaykit.administration.traffic import DailyTraffic
+from relaykit.administration.web_server import WebServer
+from relaykit.assembly import RoleFiles, read_client, read_server
+from relaykit.plugins import ProxyTypes
+from tests.administration.exchanges import Connection
+from tests.config.tables import ConfigurationTestCase
+
+_WEB = 'auth.token = "s"\nwebServer.port = 7400\n'
+
+
+class AttachingTests(ConfigurationTestCase):
+    """Tests for what roles get."""
+
+    types = ProxyTypes.installed()
+
+    def files(self, text: str) -> RoleFiles:
+        """Files with one configuration."""
+        return RoleFiles(config=self.write("role.toml", text), environ={})
+
+    def test_server(self) -> None:
+        """A server with a port for it answers by both versions of the API."""
+        server = read_server(self.files(_WEB)).make(MemoryReactorClock())
+        traffic, web = server.services
+        assert isinstance(traffic, DailyTraffic) and isinstance(web, WebServer)
+        connection = Connection(web.site)
+        for target in ("/healthz", "/api/serverinfo", "/api/v2/system/info", "/api/v2/proxies?type=sudp"):
+            connection.ask("GET", target)
+        self.assertEqual([each.status for each in connection.answers()], [200] * 4)
+
+    def test_client(self) -> None:
+        """So does a client, with the file that it was made of."""
+        web = read_client(self.files(_WEB)).make(MemoryReactorClock()).services[0]
+        assert isinstance(web, WebServer)
+        connection = Connection(web.site)
+        for target in ("/api/status", "/api/config"):
+            connection.ask("GET", target)
+        self.assertEqual([each.body.decode() for each in connection.answers()], ["{}\n", _WEB])
+
+    def test_off(self) -> None:
+        """Without a port nothing is attached, and nothing of it is imported."""
+        for text in ('auth.token = "s"\n', 'auth.token = "s"\nwebServer.addr = "0.0.0.0"\n'):
+            self.assertEqual(read_server(self.files(text)).make(MemoryReactorClock()).services, [])
+            self.assertEqual(read_client(self.files(text)).make(MemoryReactorClock()).services, [])
+        code = (
+            "import sys\n"
+            "from twisted.internet.testing import MemoryReactorClock\n"
+            "from relaykit.assembly import RoleFiles, read_client, read_server\n"
+            f"files = RoleFiles(config={self.write('off.toml', '')!r}, environ={{}}, token_file=__file__)\n"
+            "for read in (read_server, read_client): read(files).make(MemoryReactorClock())\n"
+            "heavy = ('relaykit.administration', 'twisted.web.http')\n"
+            "print([name for name in sys.modules if name.startswith(heavy)])\n"
+        )
+        script = self.write("off.py", code)
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+        self.assertEqual((done.stdout, done.stderr), ("[]\n", ""))
