@@ -163,7 +163,7 @@ class Library:
             max_datagram_frame_size=FRAME_BYTES if settings.takes_datagrams else 0,
             verify_mode=ssl.CERT_NONE,
         )
-        return self._connection(self._class, configuration, settings)
+        return self._connection(self._class, configuration, settings, self.events.StreamDataReceived)
 
     def version_negotiation(self, opening: Opening) -> bytes:
         """What a client is told whose version is not spoken here.  Source: RFC 9000 6.1."""
@@ -238,7 +238,8 @@ class Connection:
     is in seconds of one monotonic clock.  Streams are numbers, of bidirectional ones only.
     """
 
-    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
+    def __init__(self, cls: Any, configuration: Any, settings: Settings, stream_data: Any) -> None:
+        """``cls`` is the library's connection, ``stream_data`` the class of its events of payload."""
         self.is_client = settings.is_client
         self.way: Way = _PEER
         """Where what is fed comes from, and what is taken goes to but for what goes :attr:`elsewhere`."""
@@ -249,6 +250,7 @@ class Connection:
         self._class = cls
         self._configuration = configuration
         self._settings = settings
+        self._stream_data = stream_data
         self._quic: Any = None
         self._exporter = _Exporter(self)
         configuration.secrets_log_file = self._exporter
@@ -271,9 +273,19 @@ class Connection:
                 self._quic.receive_datagram(data, self.way, now)
 
     def events(self) -> Iterator[Any]:
-        """Takes what has happened."""
+        """Takes what has happened.
+
+        Of streams that take turns, packet by packet, each is told of once with what arrived meanwhile.
+        """
+        arrived: dict[int, list[Any]] = {}
         while self._quic is not None and (event := self._quic.next_event()) is not None:
-            yield event
+            if type(event) is self._stream_data:
+                arrived.setdefault(event.stream_id, []).append(event)
+            else:
+                yield from map(_joined, arrived.values())
+                arrived.clear()
+                yield event
+        yield from map(_joined, arrived.values())
 
     def to_send(self, now: float) -> list[bytes]:
         """Takes the datagrams that must go out now, as far as the network is thought to carry them."""
@@ -457,6 +469,16 @@ class _Exporter:
         """Nothing is kept back."""
 
 
+def _joined(events: list[Any]) -> Any:
+    """One event of payload for several of one stream, in order."""
+    first, last = events[0], events[-1]
+    if first is last:
+        return first
+    return type(first)(
+        data=b"".join([each.data for each in events]), end_stream=last.end_stream, stream_id=first.stream_id
+    )
+
+
 def _nowhere(data: bytes, way: Way) -> None:
     """Drops what goes another way, where there is only one."""
 
@@ -561,8 +583,8 @@ class _Qh3(Connection):
     were under way, too.  So an end goes with the last bytes or, if those have gone, once they have arrived.
     """
 
-    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
-        super().__init__(cls, configuration, settings)
+    def __init__(self, cls: Any, configuration: Any, settings: Settings, stream_data: Any) -> None:
+        super().__init__(cls, configuration, settings, stream_data)
         self._ends: dict[int, _Round] = {}
         """Of the streams whose end waits for their bytes to arrive: what is waited for."""
         self._losses = 0
@@ -733,8 +755,8 @@ def _aioquic_class() -> Any:
 class _Aioquic(Connection):
     """aioquic: all in Python."""
 
-    def __init__(self, cls: Any, configuration: Any, settings: Settings) -> None:
-        super().__init__(cls, configuration, settings)
+    def __init__(self, cls: Any, configuration: Any, settings: Settings, stream_data: Any) -> None:
+        super().__init__(cls, configuration, settings, stream_data)
         key_pair = settings.key_pair
         if key_pair is not None:
             tls = import_module("aioquic.tls")

@@ -320,6 +320,27 @@ class ConnectionTests(SynchronousTestCase):
                 opened += 1
             self.assertEqual(opened, MOST_STREAMS)
 
+    def test_in_turns(self) -> None:
+        """Of streams whose packets come in turns each is told of once, with all that came, in order."""
+        for two in pairs():
+            client, server = two.ends
+            streams = [client.open() for _ in range(3)]
+            sent = {number: b"" for number in streams}
+            datagrams: list[bytes] = []
+            for turn in range(4):
+                for number in streams:
+                    assert number is not None
+                    data = bytes([turn, number]) * 100
+                    sent[number] += data
+                    client.write(number, data, False)
+                    # It may have to wait until the network is thought to carry more.
+                    two.now += 0.01
+                    datagrams += client.to_send(two.now)
+            server.receive(datagrams, two.now)
+            arrived = [each for each in server.events() if type(each).__name__ == "StreamDataReceived"]
+            self.assertEqual([each.stream_id for each in arrived], streams)
+            self.assertEqual({each.stream_id: each.data for each in arrived}, sent)
+
     def test_ends(self) -> None:
         """A reset and a request to stop arrive with their codes; of a stream that is over they do nothing."""
         for two in pairs():
