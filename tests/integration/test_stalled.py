@@ -11,16 +11,19 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from attrs import frozen
 from twisted.trial.unittest import SkipTest
 
+from relaykit.carriers.quic.streams import HIGH_WATER_BYTES as QUIC_HIGH_WATER_BYTES
 from relaykit.dataplane.poller import PIECE_BYTES
 from relaykit.dataplane.sockets import HIGH_WATER_BYTES as SOCKET_HIGH_WATER_BYTES
+from relaykit.sansio import stream_credit
 from relaykit.sansio.yamux.credit import EXTRA_CREDIT_BYTES
 from relaykit.sansio.yamux.outbox import HIGH_WATER_BYTES as STREAM_HIGH_WATER_BYTES
 from relaykit.sansio.yamux.streams import INITIAL_WINDOW_BYTES
 from tests.integration.faults.case import why_short
 from tests.integration.programs import Program, free_ports
-from tests.integration.relays import RelayTestCase
+from tests.integration.relays import RelayTestCase, Table, Way
 from tests.integration.traffic import dial, obey, order_exchange, receive_exactly
 
 STALLED = 200 if why_short() else 1000
@@ -47,16 +50,42 @@ FLOW_BYTES = 256 * 1024
 allocators waste.  24 KiB are enough where a thousand were measured; with a queue that has no bound a flow
 costs :data:`POURED_BYTES`, twice as much as all that is allowed."""
 
-RECEIVING_BYTES = STALLED * (INITIAL_WINDOW_BYTES + SOCKET_HIGH_WATER_BYTES + FLOW_BYTES) + EXTRA_CREDIT_BYTES
-"""The most that stalled streams may cost the end of the link that receives what nobody takes: their
-windows, what was handed to the sockets already, and the credit beyond that all streams share."""
+LIVELY: Table = {"transport.heartbeatInterval": 1, "transport.heartbeatTimeout": 10}
+"""Heartbeats that would be missed."""
 
-SENDING_BYTES = STALLED * (STREAM_HIGH_WATER_BYTES + PIECE_BYTES + FLOW_BYTES)
-"""The most that they may cost the end that sends: the queue of each stream, and the piece that filled it."""
+
+@frozen
+class Bounds:
+    """What the streams of a carrier may keep.
+
+    :ivar window_bytes: of one that nobody reads, at the end that receives.
+    :ivar shared_bytes: of all of them beyond that.
+    :ivar queue_bytes: of one at the end that sends.
+    """
+
+    window_bytes: int
+    shared_bytes: int
+    queue_bytes: int
+
+    @property
+    def receiving_bytes(self) -> int:
+        """The most that stalled streams may cost the end of the link that receives what nobody takes.
+
+        That are their windows, what was handed to the sockets already, and what all streams share.
+        """
+        return STALLED * (self.window_bytes + SOCKET_HIGH_WATER_BYTES + FLOW_BYTES) + self.shared_bytes
+
+    @property
+    def sending_bytes(self) -> int:
+        """The most that they may cost the end that sends: each a queue, and the piece that filled it."""
+        return STALLED * (self.queue_bytes + PIECE_BYTES + FLOW_BYTES)
 
 
 class StalledTests(RelayTestCase):
     """All streams of one link but one stop."""
+
+    way = Way("v2", tls=True, mux=True)
+    bounds = Bounds(INITIAL_WINDOW_BYTES, EXTRA_CREDIT_BYTES, STREAM_HIGH_WATER_BYTES)
 
     def setUp(self) -> None:
         """Allows this process a few thousand sockets."""
@@ -87,9 +116,10 @@ class StalledTests(RelayTestCase):
         self.start_service(serve, path=stalling)
         self.lively = self.start_service(obey)
         ports = free_ports(2)
-        server = self.start_server()
+        way = self.way
+        server = self.start_server({**way.server(self.bind_port), "transport.heartbeatTimeout": 10})
         client = self.start_client(
-            {"transport.wireProtocol": "v2"},
+            {**way.client, **LIVELY},
             [
                 {"name": "stalling", "type": "tcp", "local": f"unix:{stalling}", "remotePort": ports[0]},
                 {"name": "lively", "type": "tcp", "localPort": self.lively.port, "remotePort": ports[1]},
@@ -110,13 +140,14 @@ class StalledTests(RelayTestCase):
             self.assertEqual(len(receive_exactly(user, 1)), 1)
         return users
 
-    def exchange_beside(self, port: int) -> None:
-        """Exchanges much, until all of it went while the stalled streams did not move a byte."""
+    def exchange_beside(self, client: Program, port: int) -> None:
+        """Exchanges much in one session, until all of it went while no stalled stream moved a byte."""
         for served in range(1, ROUNDS):
             before = self.poured.total()
             order_exchange(port, MUCH_BYTES)
             self.lively.wait_served(served)
             if before and self.poured.total() == before:
+                self.assertEqual(client.output.count("login to server success"), 1)
                 return
         self.fail(f"the stalled streams still move: {self.poured.total()} bytes")
 
@@ -125,9 +156,9 @@ class StalledTests(RelayTestCase):
         server, client, stalling, lively = self.start_relay(self.pour)
         before = server.peak_resident_bytes(), client.peak_resident_bytes()
         self.stall(stalling)
-        self.exchange_beside(lively)
-        self.assertLess(server.peak_resident_bytes() - before[0], RECEIVING_BYTES)
-        self.assertLess(client.peak_resident_bytes() - before[1], SENDING_BYTES)
+        self.exchange_beside(client, lively)
+        self.assertLess(server.peak_resident_bytes() - before[0], self.bounds.receiving_bytes)
+        self.assertLess(client.peak_resident_bytes() - before[1], self.bounds.sending_bytes)
 
     def test_services_do_not_read(self) -> None:
         """The same with a local service that does not read what hundreds of users send."""
@@ -140,6 +171,15 @@ class StalledTests(RelayTestCase):
         before = server.peak_resident_bytes(), client.peak_resident_bytes()
         for user in self.stall(stalling):
             threading.Thread(target=self.pour, args=[user], daemon=True).start()
-        self.exchange_beside(lively)
-        self.assertLess(server.peak_resident_bytes() - before[0], SENDING_BYTES)
-        self.assertLess(client.peak_resident_bytes() - before[1], RECEIVING_BYTES)
+        self.exchange_beside(client, lively)
+        self.assertLess(server.peak_resident_bytes() - before[0], self.bounds.sending_bytes)
+        self.assertLess(client.peak_resident_bytes() - before[1], self.bounds.receiving_bytes)
+
+
+class QuicStalledTests(StalledTests):
+    """The same of a connection of QUIC."""
+
+    way = Way("v2", tls=True, mux=True, carrier="quic")
+    bounds = Bounds(
+        stream_credit.INITIAL_CREDIT_BYTES, stream_credit.EXTRA_CREDIT_BYTES, QUIC_HIGH_WATER_BYTES
+    )

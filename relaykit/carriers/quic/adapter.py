@@ -109,7 +109,7 @@ That each time it was the same bytes, and then those and the end, does not happe
 class Settings:
     """What is agreed of a connection.
 
-    :ivar protocol: the name that both ends must have, of ALPN.
+    :ivar protocols: names of ALPN, of which both ends must have one; the server takes its first.
     :ivar idle_s: seconds of silence after which it is lost.
     :ivar key_pair: of the server; of a client only for a server that asks for it.
     :ivar is_client: which end this is.
@@ -118,7 +118,7 @@ class Settings:
     :ivar most_streams: how many streams the peer may have at once.
     """
 
-    protocol: str
+    protocols: tuple[str, ...]
     idle_s: float
     key_pair: KeyPair | None = None
     is_client: bool = False
@@ -152,7 +152,7 @@ class Library:
         """A connection that these settings are for."""
         configuration = self._configuration(
             is_client=settings.is_client,
-            alpn_protocols=[settings.protocol],
+            alpn_protocols=list(settings.protocols),
             connection_id_length=ID_BYTES,
             server_name=settings.asked_name or None,
             idle_timeout=settings.idle_s,
@@ -209,7 +209,7 @@ def load_ahead() -> None:
 
 def _use_once() -> None:
     with contextlib.suppress(Exception):
-        load().connection(Settings(protocol="relaykit", idle_s=1.0)).start(0.0)
+        load().connection(Settings(protocols=("relaykit",), idle_s=1.0)).start(0.0)
 
 
 def required() -> None:

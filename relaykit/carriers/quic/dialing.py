@@ -8,7 +8,13 @@ from twisted.internet.defer import Deferred, TimeoutError
 from zope.interface import implementer
 
 from relaykit.carriers.quic.adapter import Settings, load
-from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S, IDLE_S, KEEPALIVE_S
+from relaykit.carriers.quic.opening import (
+    FRP_PROTOCOL,
+    HANDSHAKE_S,
+    IDLE_S,
+    KEEPALIVE_S,
+    RELAY_PROTOCOL,
+)
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.errors import ConnectionFailed, QuicUnavailableError, TransportSecurityError
 from relaykit.interfaces import IPathDialer
@@ -41,7 +47,7 @@ class QuicDialer:
             raise ConnectionFailed(str(error)) from error
         terms = host.tls_terms()
         settings = Settings(
-            protocol=FRP_PROTOCOL,
+            protocols=(RELAY_PROTOCOL, FRP_PROTOCOL),
             idle_s=options.max_idle_timeout or IDLE_S,
             key_pair=terms.shown,
             is_client=True,
@@ -50,7 +56,15 @@ class QuicDialer:
         datagrams: IDatagramLeg = await host.dial_datagrams()
         keepalive_s = float(options.keepalive_period or KEEPALIVE_S)
         connection = library.connection(settings)
-        path = QuicPath(connection, library, datagrams, host.turns, host.reactor, keepalive_s)
+        path = QuicPath(
+            connection,
+            library,
+            datagrams,
+            host.turns,
+            host.reactor,
+            keepalive_s,
+            credited_by=RELAY_PROTOCOL,
+        )
         path.start()
         try:
             await path.handshaken.addTimeout(HANDSHAKE_S, host.reactor)

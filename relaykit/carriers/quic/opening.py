@@ -39,12 +39,16 @@ __all__ = [
     "IDLE_S",
     "KEEPALIVE_S",
     "PROTOCOL",
+    "RELAY_PROTOCOL",
     "FrpQuicStreams",
     "QuicStreams",
 ]
 
 PROTOCOL: Final = "relaykit"
 """Name by ALPN of streams between two ends of relaykit."""
+
+RELAY_PROTOCOL: Final = "relaykit-relay"
+"""Name by ALPN of streams with credit between a client and a server of relaykit, who offer frp's, too."""
 
 FRP_PROTOCOL: Final = "frp"
 """Name by ALPN of frp's streams.  Source: frp."""
@@ -79,16 +83,25 @@ class _Streams:
     def _path(self, leg: IDatagramLeg, role: PeerRole, acceptor: ILegAcceptor, protocol: str) -> QuicPath:
         """A path that has begun."""
         library = self._given or load()
-        credited = protocol == PROTOCOL
+        ours = protocol == PROTOCOL
         settings = Settings(
-            protocol=protocol,
+            protocols=(protocol,),
             idle_s=IDLE_S,
             key_pair=self_signed(datetime.now(UTC)) if role is PeerRole.RESPONDER else None,
             is_client=role is PeerRole.INITIATOR,
-            takes_datagrams=credited,
+            takes_datagrams=ours,
         )
         connection = library.connection(settings)
-        path = QuicPath(connection, library, leg, self._turns, self._clock, KEEPALIVE_S, credited)
+        path = QuicPath(
+            connection,
+            library,
+            leg,
+            self._turns,
+            self._clock,
+            KEEPALIVE_S,
+            credited_by=PROTOCOL if ours else None,
+            proving=ours,
+        )
         path.accept_legs(acceptor)
         path.start()
         return path

@@ -72,19 +72,22 @@ _CRYPTO_ERROR: Final = 0x100
 
 _STALL: Final = "stall"
 _CONTROL = 0
-"""The first stream of the client: for the proofs of both ends, and then for credit."""
+"""The first stream of the client: for the proofs of both ends, where there are any, and for credit."""
 
 _OPENED = b"\0"
-"""What a stream between two ends of our own begins with, so that the peer sees it before there is payload."""
+"""What a stream between two ends of our own begins with, so that the peer sees it before there is payload; so
+does the first one, where there are no proofs."""
 
 
 @implementer(IDatagramPath, IEnd, IMeasuredPath, ISecureSession, ISharedPath)
 class QuicPath:
     """The streams of a connection, which it runs over a datagram leg, and owns.
 
-    :param credited: the peer is relaykit, too.  The first stream is for proofs and for the credit of the
-        others, see :mod:`relaykit.sansio.stream_credit`, and legs that the peer opens wait for
-        :meth:`proven`.  Otherwise all streams are payload from their first byte.
+    :param credited_by: the name by ALPN under which the peer is relaykit, too.  Then the first stream is for
+        the credit of the others, see :mod:`relaykit.sansio.stream_credit`.  Under any other name all streams
+        are payload from their first byte, and share the credit of the connection.
+    :param proving: the first stream is for proofs before, and legs that the peer opens wait for
+        :meth:`proven`.
     """
 
     log = Logger()
@@ -97,7 +100,8 @@ class QuicPath:
         turns: ITurns,
         clock: IReactorTime,
         keepalive_s: float,
-        credited: bool = False,
+        credited_by: str | None = None,
+        proving: bool = False,
     ) -> None:
         self.connection = connection
         self.turns = turns
@@ -106,14 +110,17 @@ class QuicPath:
         self.handshaken: Deferred[Any] = Deferred()
         """Fires once the peer speaks QUIC, and our protocol in it; fails with ConnectionFailed."""
         self.control: Deferred[Any] = Deferred()
-        """Fires with the :class:`QuicStreamLeg` of the first stream, where streams are credited."""
+        """Fires with the :class:`QuicStreamLeg` of the first stream, where it is for proofs."""
         self._driver = QuicDriver(connection, lower, turns, clock, keepalive_s, self)
-        if credited:
+        if proving:
             self._driver.allowance = MOST_UNPROVEN_BYTES
         self._clock = clock
         self._library = library
-        self._credited = credited
-        self._is_proven = not credited
+        self._credited_by = credited_by
+        self._credited = False
+        """Whether the peer is relaykit, too: known when the handshake is over, before there are streams."""
+        self._proving = proving
+        self._is_proven = not proving
         self._acceptor: ILegAcceptor | None = None
         self.origin = Origin(lower.peer, lower.host)
         """Where the peer was when the connection began."""
@@ -186,7 +193,7 @@ class QuicPath:
         assert self._control_leg is not None, "nothing is proven before there is a stream for it"
         self._is_proven = True
         self._driver.allowance = None
-        self._control_leg.attach(_CreditReceiver(self._credit_received))
+        self._take_credit()
         early, self._early = self._early, []
         for leg in early:
             self._hand_over(leg)
@@ -198,10 +205,12 @@ class QuicPath:
         self._handlers[events.ConnectionIdRetired] = lambda event: retired(event.connection_id)
 
     def open_control(self) -> None:
-        """For the client: opens the first stream, where they are credited."""
+        """For the client: opens the first stream, where it is not payload."""
         number = self.connection.open()
         assert number == _CONTROL, "the stream of the proofs was not the first"
-        self._begin_control()
+        leg = self._begin_control(b"")
+        if not self._proving:
+            leg.write(_OPENED)
 
     def open_leg(self, urgent: bool = False) -> Deferred[IStreamLeg]:
         if self._driver.lost is not None or self._closing:
@@ -352,9 +361,9 @@ class QuicPath:
     def fill(self) -> None:
         if self._opening:
             self._open_waiting()
-        records = self._windows.to_send(self.connection.round_trip_s, self._driver.now)
-        if records and self._control_leg is not None:
-            self._control_leg.write(records)
+        if self._control_leg is not None:
+            # Otherwise the peer's first stream was overtaken by others.
+            self._control_leg.write(self._windows.to_send(self.connection.round_trip_s, self._driver.now))
         if self._writers:
             self._hand_down()
 
@@ -396,6 +405,9 @@ class QuicPath:
 
     def _handshake_completed(self, event: Any) -> None:
         if not self.handshaken.called:
+            self._credited = self._credited_by is not None and event.alpn_protocol == self._credited_by
+            if self._credited and not self._proving and self.connection.is_client:
+                self.open_control()
             self.handshaken.callback(None)
 
     def _stream_data(self, event: Any) -> None:
@@ -464,7 +476,7 @@ class QuicPath:
 
     def _take_stream(self, number: int) -> QuicStreamLeg | None:
         if self._credited and number == _CONTROL:
-            return self._begin_control()
+            return self._begin_control(b"" if self._proving else _OPENED)
         if not self._is_proven and (not self.connection.is_client or len(self._early) == MOST_EARLY):
             raise RemoteProtocolError("streams were opened before anything was proven")
         crowded = self._limits is not None and self._limits.opened(len(self._legs))
@@ -502,10 +514,18 @@ class QuicPath:
         leg = self._legs[number] = QuicStreamLeg(self, number, window, room, prefix)
         return leg
 
-    def _begin_control(self) -> QuicStreamLeg:
-        leg = self._control_leg = self._make(_CONTROL)
-        self.control.callback(leg)
+    def _begin_control(self, prefix: bytes) -> QuicStreamLeg:
+        leg = self._control_leg = self._make(_CONTROL, prefix)
+        if self._proving:
+            self.control.callback(leg)
+        else:
+            self._take_credit()
         return leg
+
+    def _take_credit(self) -> None:
+        """Leaves the first stream to credit."""
+        assert self._control_leg is not None, "there is a stream for it"
+        self._control_leg.attach(_CreditReceiver(self._credit_received))
 
     def _open_waiting(self) -> None:
         """Opens streams that wait, as far as the peer takes them."""
@@ -612,7 +632,7 @@ class _Limits:
 
 @implementer(ILegReceiver)
 class _CreditReceiver:
-    """Takes what arrives on the first stream, once both ends are proven."""
+    """Takes what arrives on the first stream, once it is for credit alone."""
 
     def __init__(self, on_records: Callable[[Buffer], None]) -> None:
         self._on_records = on_records

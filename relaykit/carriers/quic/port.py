@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.carriers.quic.adapter import ID_BYTES, Settings
-from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S
+from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S, RELAY_PROTOCOL
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import (
@@ -169,7 +169,7 @@ class QuicPort:
     def _begin(self, source: _Source, opening: Opening, retried: tuple[bytes, bytes] | None) -> _Client:
         host, rules, library = self._host, self._rules, self._library
         settings = Settings(
-            protocol=FRP_PROTOCOL,
+            protocols=(RELAY_PROTOCOL, FRP_PROTOCOL),
             idle_s=rules.idle_s,
             key_pair=host.tls_terms().shown,
             most_streams=rules.most_streams,
@@ -177,7 +177,15 @@ class QuicPort:
         connection = library.connection(settings)
         connection.retried = retried
         client = _Client(self, connection, source, is_there=retried is not None)
-        path = QuicPath(connection, library, client, host.turns, host.reactor, rules.keepalive_s)
+        path = QuicPath(
+            connection,
+            library,
+            client,
+            host.turns,
+            host.reactor,
+            rules.keepalive_s,
+            credited_by=RELAY_PROTOCOL,
+        )
         self._clients[client] = path
         self.know(client, opening.destination)
         path.watch_ids(partial(self.know, client), partial(self.forget_id, client))

@@ -104,6 +104,8 @@ class Net:
         self.clients: dict[Address, Stranger] = {}
         self.paths: list[Any] = []
         self.echoing = True
+        self.unread: list[Any] = []
+        """Legs that came while nothing is echoed."""
         self.is_open = False
         self.options = options or QuicOptions()
         self._acceptor: Any = None
@@ -146,6 +148,8 @@ class Net:
         """A stream."""
         if self.echoing:
             Echo(leg)
+        else:
+            self.unread.append(leg)
 
     # --- the network ----------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Two:
         self.now = 100.0
         client, server = (
             Settings(
-                protocol="x",
+                protocols=("x",),
                 idle_s=30.0,
                 key_pair=pair,
                 is_client=pair is None,
@@ -454,7 +454,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_before_it_begins(self) -> None:
         """A server that has heard nothing has nothing to say, and takes what makes no sense."""
         for library in libraries():
-            end = library.connection(Settings(protocol="x", idle_s=30.0, key_pair=PAIR))
+            end = library.connection(Settings(protocols=("x",), idle_s=30.0, key_pair=PAIR))
             end.start(1.0)
             end.wake(1.0)
             end.ping(1)
@@ -475,7 +475,7 @@ class ConnectionTests(SynchronousTestCase):
                 self.assertEqual(server.export(b"label", 32), secret)
                 self.assertNotEqual(server.export(b"other label", 32), secret)
                 seen.add(secret)
-            early = one.connection(Settings(protocol="x", idle_s=30.0, is_client=True))
+            early = one.connection(Settings(protocols=("x",), idle_s=30.0, is_client=True))
             self.assertRaises(ValueError, early.export, b"label", 32)
         self.assertEqual(len(seen), len(libraries()) ** 2)
 
@@ -512,9 +512,9 @@ class ConnectionTests(SynchronousTestCase):
         nameless = b"\xc0\x00\x00\x00\x01\x14" + bytes(20) + b"\x00\x00\x44\xd0" + bytes(1300)
         kinds = [*libraries(), *([] if missing("aioquic") else [_nameless(8)])]
         for library, of, forged in itertools.product(libraries(), kinds, (named, nameless)):
-            client = of.connection(Settings(protocol="x", idle_s=30.0, is_client=True))
+            client = of.connection(Settings(protocols=("x",), idle_s=30.0, is_client=True))
             client.start(1.0)
-            server = library.connection(Settings(protocol="x", idle_s=30.0, key_pair=PAIR))
+            server = library.connection(Settings(protocols=("x",), idle_s=30.0, key_pair=PAIR))
             server.start(1.0)
             server.receive([forged[:1300]], 1.0)
             server.receive(client.to_send(1.0), 1.0)

@@ -16,6 +16,7 @@ from relaykit.carriers.quic.opening import (
     IDLE_S,
     KEEPALIVE_S,
     PROTOCOL,
+    RELAY_PROTOCOL,
     FrpQuicStreams,
     QuicStreams,
 )
@@ -92,11 +93,13 @@ class QuicStreamsTests(SynchronousTestCase):
         ]
         pair = self_signed(NOW)
         settings = (
-            Settings(protocol=PROTOCOL, idle_s=IDLE_S, key_pair=pair),
-            Settings(protocol=PROTOCOL, idle_s=IDLE_S, is_client=True),
+            Settings(protocols=(PROTOCOL,), idle_s=IDLE_S, key_pair=pair),
+            Settings(protocols=(PROTOCOL,), idle_s=IDLE_S, is_client=True),
         )
         middle = [
-            QuicPath(library.connection(each), library, leg, network, clock, KEEPALIVE_S, credited=True)
+            QuicPath(
+                library.connection(each), library, leg, network, clock, KEEPALIVE_S, PROTOCOL, proving=True
+            )
             for each, leg in zip(settings, (lines[0].legs[1], lines[1].legs[0]), strict=True)
         ]
         for each in middle:
@@ -160,7 +163,7 @@ class QuicStreamsTests(SynchronousTestCase):
         library, line = libraries()[0], Line(ends.network)
         opened = ends.streams[1].open_path(line.legs[1], PeerRole.RESPONDER, SECRET, Accepting())
         client = QuicPath(
-            library.connection(Settings(protocol=PROTOCOL, idle_s=IDLE_S, is_client=True)),
+            library.connection(Settings(protocols=(PROTOCOL,), idle_s=IDLE_S, is_client=True)),
             library,
             line.legs[0],
             ends.network,
@@ -273,5 +276,5 @@ class FrpQuicStreamsTests(SynchronousTestCase):
         self.assertEqual(ends.network.clock.getDelayedCalls(), [])
 
     def test_names(self) -> None:
-        """The two protocols cannot be mistaken for each other."""
-        self.assertEqual((FRP_PROTOCOL, PROTOCOL), ("frp", "relaykit"))
+        """The protocols cannot be mistaken for each other."""
+        self.assertEqual((FRP_PROTOCOL, PROTOCOL, RELAY_PROTOCOL), ("frp", "relaykit", "relaykit-relay"))

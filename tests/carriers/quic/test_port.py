@@ -7,12 +7,16 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.carriers.quic import dialing
+from relaykit.carriers.quic import path as path_module
 from relaykit.carriers.quic import port as port_module
 from relaykit.carriers.quic.adapter import Library, Settings
-from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S
+from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S, RELAY_PROTOCOL
+from relaykit.carriers.quic.path import STALLED_S, QuicPath
 from relaykit.carriers.quic.port import MOST_HALF_OPEN, MOST_WAYS, RETRY_ABOVE
 from relaykit.errors import ConnectionFailed
 from relaykit.sansio.quic.packets import SMALLEST_OPENING_BYTES
+from relaykit.sansio.stream_credit import INITIAL_CREDIT_BYTES
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address
 from tests.carriers.quic.lines import libraries, missing
@@ -24,7 +28,7 @@ MUCH = bytes(range(256)) * 4096
 
 def hello(library: Library) -> bytes:
     """A client's first datagram."""
-    settings = Settings(protocol=FRP_PROTOCOL, idle_s=30.0, is_client=True)
+    settings = Settings(protocols=(FRP_PROTOCOL,), idle_s=30.0, is_client=True)
     connection = library.connection(settings)
     connection.start(0.0)
     return connection.to_send(0.0)[0]
@@ -86,6 +90,62 @@ class QuicPortTests(SynchronousTestCase):
                 net.rest(5.0)
                 net.paths.clear()
                 self.assertEqual((net.port.connections, net.legs), (0, {}))
+
+    def test_nobody_reads(self) -> None:
+        """A stream that nobody reads stops no other between ends of ours, however long, and loses nothing."""
+        self.patch(path_module, "HELD_BYTES", INITIAL_CREDIT_BYTES // 2)
+        for library in libraries():
+            for each in libraries():
+                net = self.net(library)
+                path, _ = self.connect(net, each)
+                echoed = self.successResultOf(path.open_leg())
+                echoed.write(MUCH)
+                net.rest(1.0)
+                net.echoing = False
+                self.successResultOf(path.open_leg()).write(MUCH)
+                net.rest(1.0)
+                net.echoing = True
+                net.rest(2 * STALLED_S)
+                held = [leg.held_bytes for leg in (echoed, net.unread[0])]
+                self.assertLess(INITIAL_CREDIT_BYTES // 2, min(held))
+                self.assertLessEqual(max(held), INITIAL_CREDIT_BYTES)
+                heard = path.round_trip(), net.paths[0].round_trip()
+                self.converse(net, path)
+                for answer in heard:
+                    self.successResultOf(answer)
+                users = [RecordingReceiver(leg) for leg in (echoed, net.unread[0])]
+                net.until(lambda users=users: all(len(user.data) == len(MUCH) for user in users))
+
+    def test_frp_beside(self) -> None:
+        """Clients that do not offer our name, as frp's, are served as they know it; ours get their credit."""
+        for library in libraries():
+            net = self.net(library)
+            self.patch(dialing, "RELAY_PROTOCOL", "another")
+            path, _ = self.connect(net, library)
+            self.patch(dialing, "RELAY_PROTOCOL", RELAY_PROTOCOL)
+            self.converse(net, path)
+            self.converse(net, self.connect(net, library)[0])
+            self.assertEqual([len(each._legs) for each in net.paths], [0, 1])
+
+    def test_first_stream_overtaken(self) -> None:
+        """Credit waits for the stream that it goes by, if others overtake that."""
+
+        def late(path: Any) -> None:
+            assert path.connection.open() == 0
+            path._begin_control(b"")
+
+        self.patch(QuicPath, "open_control", late)
+        for library in libraries():
+            net = self.net(library)
+            path, _ = self.connect(net, library)
+            net.echoing = False
+            self.successResultOf(path.open_leg()).write(MUCH)
+            net.until(lambda net=net: net.unread)
+            user = RecordingReceiver(net.unread[0])
+            net.rest(2.0)
+            self.assertEqual(len(user.data), INITIAL_CREDIT_BYTES - 1)
+            path._control_leg.write(b"\0")
+            net.until(lambda user=user: len(user.data) == len(MUCH))
 
     def test_client_moves(self) -> None:
         """Who sends from another address is answered there, and the way before is left in the end."""
@@ -210,11 +270,13 @@ class QuicPortTests(SynchronousTestCase):
             path, _ = self.connect(net, library)
             opening = [path.open_leg() for _ in range(4)]
             net.rest(1.0)
-            for each in opening[:3]:
+            # One more is for credit.
+            for each in opening[:2]:
                 self.successResultOf(each)
-            self.assertNoResult(opening[3])
+            self.assertNoResult(opening[2])
             path.abort()
-            self.failureResultOf(opening[3], ConnectionFailed)
+            for each in opening[2:]:
+                self.failureResultOf(each, ConnectionFailed)
 
     def test_idle(self) -> None:
         """A client that is silent for the time of the file is lost."""
