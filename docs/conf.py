@@ -53,6 +53,7 @@ nitpick_ignore = [
     for name in (
         "Any",
         "Deferred",
+        "Steering",
         "IReactorTime",
         "bool",
         "bytes",

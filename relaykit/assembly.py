@@ -11,6 +11,7 @@ are imported when one is made.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from relaykit.config.load import (
 )
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.config.tokens import WEAK_BITS, resolve_token, strength_bits
+from relaykit.control_sockets import control_folder, socket_name
 from relaykit.errors import RelaykitError, TransportSecurityError
 from relaykit.options import FileUse, NamedFile
 from relaykit.plugins import ProxyTypes
@@ -38,6 +40,8 @@ from relaykit.state import StateDirectory
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
+    from relaykit.administration.site import AdministrationSite
+    from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
     from relaykit.server.service import RelayServer
 
@@ -94,6 +98,8 @@ class _Assembly(Generic[LoadedT]):
     token: Secret
     types: ProxyTypes
     state: StateDirectory | None
+    control: Path | None = None
+    """Where its program opens the control socket; None for no such socket."""
 
     @classmethod
     def of(
@@ -114,12 +120,32 @@ class _Assembly(Generic[LoadedT]):
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
         state = StateDirectory.find(state_dir or config.state_dir, environ)
-        return cls(loaded=loaded, token=token, types=types, state=state)
+        return cls(
+            loaded=loaded, token=token, types=types, state=state, control=control_folder(environ, state)
+        )
 
     @property
     def warnings(self) -> tuple[ConfigurationProblem, ...]:
         """What to say of the configuration."""
         return self.loaded.warnings
+
+    def _control(self, role: str, service: Any, make_site: str, steering: Steering, reactor: Any) -> None:
+        """Gives a role the control socket; what speaks HTTP there is imported when somebody asks.
+
+        :param make_site: the function of :mod:`relaykit.administration.attaching` that makes it.
+        """
+        if self.control is None or not hasattr(socket, "AF_UNIX"):
+            return
+        from relaykit.administration.control import ControlSocket
+
+        def site() -> AdministrationSite:
+            from relaykit.administration import attaching
+
+            made: AdministrationSite = getattr(attaching, make_site)(service, self.loaded, steering, reactor)
+            return made
+
+        name = socket_name(role, self.loaded.path)
+        ControlSocket(self.control, name, site, reactor).setServiceParent(service)
 
     def _warn_of_open_state(self) -> None:
         for what in self.state.open_to_others() if self.state is not None else ():
@@ -137,8 +163,10 @@ class _Assembly(Generic[LoadedT]):
 class ServerAssembly(_Assembly[LoadedServer]):
     """All that a relay server is made of, but the reactor."""
 
-    def make(self, reactor: Any) -> RelayServer:
+    def make(self, reactor: Any, steering: Steering | None = None) -> RelayServer:
         """The server; nothing is opened before it is started.
+
+        :param steering: what its program can do for whoever may tell it, over a control socket, too.
 
         It has the sockets that this process was started with, which another one does not get.
         """
@@ -167,14 +195,16 @@ class ServerAssembly(_Assembly[LoadedServer]):
             from relaykit.administration.attaching import attach_to_server
 
             attach_to_server(server, loaded, [each.name for each in self.types], reactor)
+        if steering is not None:
+            self._control("server", server, "server_site", steering, reactor)
         return server
 
 
 class ClientAssembly(_Assembly[LoadedClient]):
     """All that a client is made of, but the reactor."""
 
-    def make(self, reactor: Any) -> RelayClient:
-        """The client; nothing is opened before it is started."""
+    def make(self, reactor: Any, steering: Steering | None = None) -> RelayClient:
+        """The client; nothing is opened before it is started.  ``steering`` is as with a server."""
         from relaykit.client.service import RelayClient
 
         self._warn_of_weak_token()
@@ -183,7 +213,9 @@ class ClientAssembly(_Assembly[LoadedClient]):
         if self.loaded.config.web_server.port:
             from relaykit.administration.attaching import attach_to_client
 
-            attach_to_client(client, self.loaded, reactor)
+            attach_to_client(client, self.loaded, steering, reactor)
+        if steering is not None:
+            self._control("client", client, "client_site", steering, reactor)
         return client
 
 

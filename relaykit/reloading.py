@@ -49,7 +49,8 @@ class Reloading:
 
     The files are read in a thread of the reactor's, beside the users.
 
-    :param read: reads the files; raises :class:`relaykit.errors.RelaykitError` when they cannot be used.
+    :param read: reads the files, and is told whether keys that are not known are refused, None for what was
+        said at the start; raises :class:`relaykit.errors.RelaykitError` when they cannot be used.
     :param change_log: has the log go on as the configuration says; raises OSError when its file cannot be
         opened.
     """
@@ -59,7 +60,7 @@ class Reloading:
     def __init__(
         self,
         reactor: Any,
-        read: Callable[[], Read],
+        read: Callable[[bool | None], Read],
         role: Role,
         change_log: Callable[[LogConfig], None] = lambda config: None,
     ) -> None:
@@ -69,21 +70,24 @@ class Reloading:
         self._change_log = change_log
         self._lock = DeferredLock()
 
-    def reload(self) -> Deferred[Changes[Any]]:
+    def reload(self, strict: bool | None = None) -> Deferred[Changes[Any]]:
         """Reads the files again, and fires with what changes; one call waits for the other.
 
         Fails with :class:`relaykit.errors.RelaykitError`, and with what the role's own reload fails with.
         Whatever becomes of it is in the log.
         """
-        reloaded: Deferred[Changes[Any]] = self._lock.run(lambda: Deferred.fromCoroutine(self._reload()))
+        reloaded: Deferred[Changes[Any]] = self._lock.run(
+            lambda: Deferred.fromCoroutine(self._reload(strict))
+        )
         return reloaded.addErrback(self._refused)
 
     def reload_soon(self) -> None:
         """The same, for who waits for no answer."""
         self.reload().addErrback(lambda _: None)
 
-    async def _reload(self) -> Changes[Any]:
-        read: Read = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._read)
+    async def _reload(self, strict: bool | None) -> Changes[Any]:
+        pool = self._reactor.getThreadPool()
+        read: Read = await deferToThreadPool(self._reactor, pool, self._read, strict)
         for warning in read.warnings:
             self.log.warn("{what}", what=str(warning), problem="configuration-warning")
         changes = await self._role.reload(read.loaded, read.token)

@@ -36,7 +36,16 @@ _VOCABULARY = ("values", "errors", "escaping", "options", "interfaces")
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
-        ("reloading", "assembly", "tuning", "config", "clock", "logs", *_VOCABULARY),
+        (
+            "reloading",
+            "assembly",
+            "administration",
+            "tuning",
+            "config",
+            "clock",
+            "logs",
+            *_VOCABULARY,
+        ),
     ),
     "commands": Layer(
         "the relaykit command and frp's command lines",
@@ -44,6 +53,8 @@ LAYERS: Mapping[str, Layer] = {
             "supervision",
             "reloading",
             "assembly",
+            "administration",
+            "control_sockets",
             "tuning",
             "config",
             "server",
@@ -71,6 +82,7 @@ LAYERS: Mapping[str, Layer] = {
         "a server or a client made of a configuration",
         (
             "administration",
+            "control_sockets",
             "config",
             "server",
             "client",
@@ -88,6 +100,8 @@ LAYERS: Mapping[str, Layer] = {
             "client",
             "certificates",
             "dataplane",
+            "control_sockets",
+            "state",
             "timer",
             "clock",
             "sansio",
@@ -196,6 +210,10 @@ LAYERS: Mapping[str, Layer] = {
     "plugins": Layer(
         "proxy types by name, found as Twisted plugins",
         _VOCABULARY,
+    ),
+    "control_sockets": Layer(
+        "where the control socket of a program is",
+        ("state", "values", "errors"),
     ),
     "state": Layer(
         "what is kept from one start to the next",

@@ -69,7 +69,7 @@ class ReloadingTests(SynchronousTestCase):
         self.log_error: OSError | None = None
         self.reloading = Reloading(Pool(), self.read_again, self.role, self.change_log)
 
-    def read_again(self) -> Assembly:
+    def read_again(self, strict: bool | None) -> Assembly:
         """Reads the file of a test."""
         if self.error is not None:
             raise self.error

@@ -1,24 +1,30 @@
-"""Gives a role the web server that its configuration asks for: it starts and stops with the role."""
+"""Gives a role the web server that its configuration asks for, and what its control socket serves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from relaykit.administration.client import client_routes
+from relaykit.administration.report import client_report, control_routes, server_report
+from relaykit.administration.routes import Route, Routes
 from relaykit.administration.server_facts import ServerFacts, total_of
 from relaykit.administration.server_v1 import first_routes
 from relaykit.administration.server_v2 import second_routes
+from relaykit.administration.site import AdministrationSite
+from relaykit.administration.steering import Steering, steering_routes
 from relaykit.administration.traffic import DailyTraffic
 from relaykit.administration.web_server import WebServer
 from relaykit.clock import monotonic
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
     from relaykit.client.service import RelayClient
     from relaykit.config.load import LoadedClient, LoadedServer
     from relaykit.server.service import RelayServer
 
-__all__ = ["attach_to_client", "attach_to_server"]
+__all__ = ["attach_to_client", "attach_to_server", "client_site", "server_site"]
 
 
 def attach_to_server(server: RelayServer, loaded: LoadedServer, types: Iterable[str], reactor: Any) -> None:
@@ -34,7 +40,36 @@ def attach_to_server(server: RelayServer, loaded: LoadedServer, types: Iterable[
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(server)
 
 
-def attach_to_client(client: RelayClient, loaded: LoadedClient, reactor: Any) -> None:
-    """Gives a client its web server."""
-    routes = client_routes(client, loaded.path)
-    WebServer(loaded.config.web_server, routes, monotonic(reactor)).setServiceParent(client)
+def attach_to_client(
+    client: RelayClient, loaded: LoadedClient, steering: Steering | None, reactor: Any
+) -> None:
+    """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
+    clock = monotonic(reactor)
+    routes = _client_routes(client, loaded, steering or Steering(), clock)
+    WebServer(loaded.config.web_server, routes, clock).setServiceParent(client)
+
+
+def client_site(
+    client: RelayClient, loaded: LoadedClient, steering: Steering, reactor: Any
+) -> AdministrationSite:
+    """What a client's control socket serves: its API, and what its own command line asks for."""
+    clock = monotonic(reactor)
+    own = control_routes(lambda: client_report(client, clock), steering, loaded.path, clock)
+    routes = Routes((*own, *_client_routes(client, loaded, steering, clock)))
+    return AdministrationSite(routes, None, clock)
+
+
+def server_site(
+    server: RelayServer, loaded: LoadedServer, steering: Steering, reactor: Any
+) -> AdministrationSite:
+    """What a server's control socket serves to its own command line."""
+    clock = monotonic(reactor)
+    own = control_routes(lambda: server_report(server, clock), steering, loaded.path, clock)
+    return AdministrationSite(Routes(tuple(own)), None, clock)
+
+
+def _client_routes(
+    client: RelayClient, loaded: LoadedClient, steering: Steering, clock: IReactorTime
+) -> Iterator[Route]:
+    yield from client_routes(client, loaded.path)
+    yield from steering_routes(steering, loaded.path, clock)

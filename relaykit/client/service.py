@@ -86,7 +86,7 @@ class RelayClient(MultiService):
         self._exchange_observers = ExchangeObservers()
         self._reloading = DeferredLock()
         self._renewal: Deferred[None] | None = None
-        """Fires once there is the session that a reload has asked for."""
+        """Fires once there is the session that a reload has asked for, and before it is served."""
         self._run: ClientRun | None = None
         self._login: Deferred[Session] | None = None
         self._awaiting_login: list[Deferred[str]] = []
@@ -171,6 +171,7 @@ class RelayClient(MultiService):
         if found.keys[Effect.AT_LOGIN] or token != self._token:
             self._check(loaded.proxies, loaded.visitors)
             await self._log_in_anew(found.config, token)
+        # A new session begins with what it is for.
         self.update(loaded.proxies, loaded.visitors)
         self._config, self._token = found.config, token
         return found
@@ -251,6 +252,11 @@ class RelayClient(MultiService):
         return self._config
 
     @property
+    def proxies(self) -> Sequence[ConfiguredProxy]:
+        """What it registers, as configured."""
+        return self._proxies
+
+    @property
     def is_connected(self) -> bool:
         """Whether there is a session with the server."""
         return self._run is not None and self._run.session is not None
@@ -258,11 +264,6 @@ class RelayClient(MultiService):
     def count_flows(self) -> int:
         """How many users are served at the moment."""
         return 0 if self._run is None else len(self._run.data_plane.flows)
-
-    @property
-    def proxies(self) -> Sequence[ConfiguredProxy]:
-        """What it registers, as configured."""
-        return self._proxies
 
     @property
     def identity(self) -> ClientIdentity:
@@ -387,11 +388,11 @@ class RelayClient(MultiService):
         self._login = None
         if self._renewal is not None:
             run.take_access()
+            self._renewed(None)
         run.session = session
         over.addCallback(self._session_over, run).addErrback(self._defect)
         self._life.logged_in(session.run_id, self._driver.now)
         self._driver.step()
-        self._renewed(None)
 
     def _login_failed(self, failure: Failure, login: Deferred[Session]) -> None:
         if login is not self._login:

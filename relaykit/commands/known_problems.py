@@ -728,6 +728,20 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "A configuration was read again that can be used, and has something in it that is hardly meant.",
         "Look at what the line says; relaykit verify says it as well.",
     ),
+    "control-socket": KnownProblem(
+        "A control socket cannot be opened",
+        "A program opens a socket for relaykit status, reload and stop in its runtime or state directory, "
+        "and could not; all else works.",
+        "Look whether another program runs with the same file, and whether the user of this one can write "
+        "to the folder; --state-dir names another one.",
+    ),
+    "not-running": KnownProblem(
+        "No program is found to ask",
+        "relaykit status, reload and stop find a program that runs by its control socket, which is in the "
+        "runtime directory or the state directory of its user, under a name for its configuration file.",
+        "Run the command as the user that the program runs as, name the file that it was started with, and "
+        "give --state-dir where it was given there.",
+    ),
     "reload-refused": KnownProblem(
         "A configuration that was read again cannot be used",
         "A program that runs was asked to read its configuration again, which cannot be used, or not now: "

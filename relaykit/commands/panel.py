@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from relaykit.administration.steering import Steering
 from relaykit.commands.runner import (
     Hangup,
     ProcessRunner,
@@ -49,7 +50,8 @@ def run_before_people(
         return _run_with_panel(context, assembly, note)
     writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
     reactor = context.choose_reactor()
-    server = assembly.make(reactor)
+    steering = Steering()
+    server = assembly.make(reactor, steering)
     supervisor = Supervisor(context.environ, reactor, lambda: server_line(server))
 
     async def begin() -> None:
@@ -65,6 +67,7 @@ def run_before_people(
         Hangup(writer, supervisor),
         supervisor.stopping,
     )
+    steering.stop = runner.stop
     return exit_status(runner.run(), explanation(context, writer))
 
 
@@ -75,7 +78,8 @@ def _run_with_panel(
 
     prepare_process()
     config, reactor = assembly.loaded.config.log, context.choose_reactor()
-    server = assembly.make(reactor)
+    steering = Steering()
+    server = assembly.make(reactor, steering)
     followed = FollowedServer(server, reactor)
     follower: LogFollower[ServerSnapshot] = LogFollower(
         followed, live_renderer(context, reactor, ServerPicture("relaykit server")), reactor
@@ -92,6 +96,7 @@ def _run_with_panel(
             each.reopen()
 
     runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, reopen)
+    steering.stop = runner.stop
     try:
         reason = runner.run()
     finally:

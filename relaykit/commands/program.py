@@ -151,6 +151,18 @@ _ROLE = click.Option(
 _FILE = click.Argument(["file"], required=False, default="", metavar="[FILE]")
 """The configuration file without -c before it."""
 
+_RUNNING_PROGRAM = (
+    click.Option(
+        ["-c", "--config"],
+        type=click.Path(),
+        default="",
+        help="configuration file that the program was started with; not needed where only one runs",
+    ),
+    _FILE,
+    click.Option(["--role"], type=click.Choice(["server", "client"]), help="of two, the one that is meant"),
+    STATE_DIR,
+)
+
 _RUNNING = (_CONFIG, _STRICT, _UNSAFE, STATE_DIR, _TOKEN_FILE, _FILE)
 
 RELAYKIT = Program(
@@ -221,6 +233,26 @@ RELAYKIT = Program(
             _UNSAFE,
             _TOKEN_FILE,
             _ROLE,
+        ),
+        _command(
+            "status",
+            "control:run_status",
+            "Show how a program that runs stands: its connection, its proxies, its users",
+            *_RUNNING_PROGRAM,
+            click.Option(["--json", "as_json"], is_flag=True, help="print JSON"),
+            click.Option(["--watch"], is_flag=True, help="show it again and again"),
+        ),
+        _command(
+            "reload",
+            "control:run_reload",
+            "Have a program that runs read its configuration again; wrong files change nothing",
+            *_RUNNING_PROGRAM,
+        ),
+        _command(
+            "stop",
+            "control:run_stop",
+            "Have a program that runs end, in order",
+            *_RUNNING_PROGRAM,
         ),
         _command(
             "migrate",

@@ -15,6 +15,7 @@ from relaykit.commands.panel import run_before_people
 from relaykit.commands.token import new_token
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.config.load import server_from_table
+from relaykit.control_sockets import control_folder
 from relaykit.errors import RelaykitError
 from relaykit.nat.sockets import ANYWHERE, local_host_towards
 from relaykit.plugins import ProxyTypes
@@ -105,7 +106,13 @@ def run_quick(
     known_as = host or guessed_host()
     return run_before_people(
         context,
-        ServerAssembly(loaded=loaded, token=token, types=types, state=state),
+        ServerAssembly(
+            loaded=loaded,
+            token=token,
+            types=types,
+            state=state,
+            control=control_folder(context.environ, state),
+        ),
         plain=plain,
         note=lambda server, is_narrow: _invitation(
             ServerName(known_as, server.port),

@@ -174,7 +174,7 @@ class ProcessRunner:
         self._on_stop = on_stop
         self._reactor = reactor
         self._begin = begin
-        self._stop = stop
+        self._stop_service = stop
         self._on_hangup = on_hangup
         self._terminals = [number for number in _STANDARD if os.isatty(number)]
         self._stopping = False
@@ -186,6 +186,11 @@ class ProcessRunner:
         self._reactor.callWhenRunning(self._run)
         self._reactor.run()
         return self._reason
+
+    def stop(self) -> None:
+        """Ends the program in order, because somebody asked it to."""
+        if not self._stopping:
+            self._drain()
 
     def end(self, number: int) -> None:
         """Ends the program because of a signal: the first time in order, the second time at once."""
@@ -229,7 +234,7 @@ class ProcessRunner:
     def _drain(self) -> None:
         self._stopping = True
         self._on_stop()
-        stopped = maybeDeferred(self._stop)
+        stopped = maybeDeferred(self._stop_service)
         stopped.addTimeout(DRAIN_LIMIT_S, self._reactor)
         stopped.addErrback(self._not_drained)
         stopped.addBoth(self._stop_reactor)

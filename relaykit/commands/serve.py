@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from click import UsageError
 from twisted.internet.defer import Deferred
 
+from relaykit.administration.steering import Steering
 from relaykit.assembly import RoleFiles, read_client, read_server
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.commands.panel import run_before_people
@@ -72,8 +74,12 @@ def run_client(context: CommandContext, **files: Any) -> int:
         return 1
     color = context.stdout.isatty()
     writer = begin_serving(assembly.loaded.config.log, context, color=color)
-    reason = serve_client(assembly, context, writer, partial(read_client, chosen), color=color)
+    reason = serve_client(assembly, context, writer, partial(_read_again, chosen), color=color)
     return exit_status(reason, explanation(context, writer))
+
+
+def _read_again(chosen: RoleFiles, strict: bool | None) -> ClientAssembly:
+    return read_client(chosen if strict is None else evolve(chosen, strict=strict))
 
 
 def _files(
@@ -109,7 +115,8 @@ def serve_server(
 ) -> ExitReason:
     """Runs a server, and the reactor, until one of them ends; SIGHUP opens its log file again."""
     reactor = context.choose_reactor()
-    server = assembly.make(reactor)
+    steering = Steering()
+    server = assembly.make(reactor, steering)
     supervisor = Supervisor(context.environ, reactor, lambda: server_line(server))
 
     async def begin() -> None:
@@ -119,20 +126,22 @@ def serve_server(
         on_ready(server)
         supervisor.ready()
 
-    return ProcessRunner(
+    runner = ProcessRunner(
         reactor,
         lambda: Deferred.fromCoroutine(begin()),
         server.stopService,
         Hangup(writer, supervisor),
         supervisor.stopping,
-    ).run()
+    )
+    steering.stop = runner.stop
+    return runner.run()
 
 
 def serve_client(
     assembly: ClientAssembly,
     context: CommandContext,
     writer: LogWriter,
-    read: Callable[[], ClientAssembly] | None = None,
+    read: Callable[[bool | None], ClientAssembly] | None = None,
     *,
     color: bool,
 ) -> ExitReason:
@@ -141,12 +150,15 @@ def serve_client(
     :param read: reads them; None where there are none.
     """
     reactor = context.choose_reactor()
-    client = assembly.make(reactor)
+    steering = Steering()
+    client = assembly.make(reactor, steering)
     supervisor = Supervisor(context.environ, reactor, lambda: client_line(client))
     hangup = Hangup(writer, supervisor)
     if read is not None:
         change_log = partial(change_writer, writer, color)
-        hangup.reloads.append(Reloading(reactor, read, client, change_log).reload)
+        reloading = Reloading(reactor, read, client, change_log)
+        steering.reload = reloading.reload
+        hangup.reloads.append(reloading.reload)
 
     def begin() -> Deferred[None]:
         client.privilegedStartService()
@@ -155,4 +167,6 @@ def serve_client(
         supervisor.ready()
         return client.when_first_login().addCallback(lambda _: None)
 
-    return ProcessRunner(reactor, begin, client.stopService, hangup, supervisor.stopping).run()
+    runner = ProcessRunner(reactor, begin, client.stopService, hangup, supervisor.stopping)
+    steering.stop = runner.stop
+    return runner.run()

@@ -71,6 +71,8 @@ LimitNOFILE=524288
 DynamicUser=yes
 StateDirectory=relaykit-{role}
 StateDirectoryMode=0700
+RuntimeDirectory=relaykit-{role}
+RuntimeDirectoryMode=0700
 {logs}{groups}UMask=0077
 
 # Of the system it sees what it needs, and changes nothing.

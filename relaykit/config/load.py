@@ -76,11 +76,13 @@ class LoadedServer:
     """A server's configuration: complete, and checked.
 
     ``ingress_options`` has the proxy types with a table ``[proxyTypes.NAME]``; the others have defaults.
+    ``path`` is the file that it was read from; empty for none.
     """
 
     config: ServerConfig
     ingress_options: Mapping[str, Options]
     warnings: tuple[ConfigurationProblem, ...]
+    path: str = field(default="", eq=False)
 
 
 @frozen
@@ -121,7 +123,7 @@ def load_server(
     reader = _opened(path, environ, strict, cwd, "server")
     # frp turns numbers into text in this one case, and files rely on it.
     reader.texts_from_scalars = not strict and reader.document.format is Format.YAML
-    return _server(reader, types, allow_unsafe, token_given)
+    return evolve(_server(reader, types, allow_unsafe, token_given), path=os.path.join(cwd, path))
 
 
 def load_client(

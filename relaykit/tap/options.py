@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -36,8 +35,8 @@ def _boolean(text: str) -> bool:
 class RoleOptions(usage.Options):
     """Reads what a role needs; ``self["assembly"]`` makes its service, ``self["log"]`` writes its log.
 
-    ``self["read"]()`` reads it again, wherever the program has gone since, and ``self["change_log"](config)``
-    has the log go on as a configuration says.
+    ``self["read"](strict)`` reads it again, wherever the program has gone since, and
+    ``self["change_log"](config)`` has the log go on as a configuration says.
 
     :cvar read: reads it from files; raises :class:`RelaykitError` when it cannot be used.
     """
@@ -68,7 +67,11 @@ class RoleOptions(usage.Options):
             writer = self["log"] = self._log_writer(loaded.config.log)
         except OSError as error:
             raise usage.UsageError(f"cannot log to {error.filename}: {error.strerror}") from error
-        self["read"] = partial(self.read, evolve(files, folder=folder))
+
+        def read_again(strict: bool | None) -> ServerAssembly | ClientAssembly:
+            return self.read(evolve(files, folder=folder, strict=files.strict if strict is None else strict))
+
+        self["read"] = read_again
 
         def change_log(config: LogConfig) -> None:
             settings = daemon_log(config, self.parent, folder)

@@ -14,6 +14,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.usage import Options
 
+from relaykit.administration.steering import Steering
 from relaykit.clock import tick_monotonically
 from relaykit.errors import problem_of
 from relaykit.logs.floods import limited
@@ -65,11 +66,12 @@ class EndingProgram(MultiService):
         from twisted.internet import reactor
 
         tick_monotonically(reactor)
-        role = options["assembly"].make(reactor)
+        steering = Steering(stop=reactor.stop)
+        role = options["assembly"].make(reactor, steering)
         program = cls(role, lambda: outcome(role), reactor, options["log"])
         if reloads:
             reloading = Reloading(reactor, options["read"], role, options["change_log"])
-            program.reload = reloading.reload_soon
+            steering.reload, program.reload = reloading.reload, reloading.reload_soon
         return program
 
     def setServiceParent(self, parent: Any) -> None:

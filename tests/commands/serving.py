@@ -40,7 +40,7 @@ class ServingTestCase(SynchronousTestCase):
         self.patch(resource, "setrlimit", lambda which, limit: None)
         self.patch(globalLogBeginner, "beginLoggingTo", self.begin_logging)
 
-    def make(self, reactor: Any) -> FakeRole:
+    def make(self, reactor: Any, steering: Any = None) -> FakeRole:
         """Makes the role of a test."""
         return self.role
 

@@ -32,7 +32,7 @@ class RunTests(ServingTestCase):
         self.folder = str(Path(self.mktemp()).absolute())
         case = self
 
-        def make(assembly: ServerAssembly, reactor: Any) -> FakeRole:
+        def make(assembly: ServerAssembly, reactor: Any, steering: Any = None) -> FakeRole:
             case.made.append(assembly)
             return case.role
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,86 @@ class ClientReloadTests(ReloadTestCase):
         self.client.wait_for("start proxy success", 2)
         converse(self.ports[1])
         crowd.speak()
+
+
+class ControlTests(ReloadTestCase):
+    """What programs are told over their control sockets, and over the client's web server."""
+
+    def ask(self, *words: str) -> str:
+        """Runs a command, which succeeds; what it says."""
+        done = self.run_command(relaykit_command(*words))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def run_command(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Runs a command where the programs run, too."""
+        environ = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.folder),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        }
+        return subprocess.run(
+            command, cwd=self.folder, env=environ, capture_output=True, text=True, check=False
+        )
+
+    def test_own_commands(self) -> None:
+        """A client is shown, reads its file again and says what is wrong with it, and ends in order."""
+        self.start_server()
+        self.start_reloaded([self.proxy("a", self.ports[0])])
+        crowd = Crowd(self.ports[0], 3)
+        self.addCleanup(crowd.leave)
+        crowd.speak()
+        name = self.path.name
+        self.assertIn(f"connected to 127.0.0.1:{self.bind_port} for ", self.ask("status", name))
+        self.assertEqual(json.loads(self.ask("status", "-c", name, "--json"))["users"], 3)
+        self.write([self.proxy("a", self.ports[0])], user="me", metadatas={"a": "b"})
+        said = self.ask("reload", name)
+        self.assertIn("In a new session: metadatas\nOnly after a restart: user\n", said)
+        crowd.speak()
+        self.write([self.proxy("a", 70000)])
+        done = self.run_command(relaykit_command("reload", name))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("proxies[0].remotePort", done.stderr)
+        crowd.speak()
+        another = self.start_file(relaykit_command("client"), str(self.path))
+        self.assertNotEqual(another.wait_for_end(), 0)
+        crowd.leave()
+        self.ask("stop", name)
+        self.assertEqual(self.client.wait_for_end(), 0)
+        self.assertNotEqual(self.run_command(relaykit_command("status", name)).returncode, 0)
+
+    def test_killed(self) -> None:
+        """What a client leaves that was killed is replaced by the next one."""
+        self.start_server()
+        for _ in range(2):
+            self.start_reloaded([self.proxy("a", self.ports[0])])
+            self.assertIn("a  tcp  running", self.ask("status", self.path.name))
+            self.client.kill()
+
+    def test_web_server(self) -> None:
+        """Frp's commands reach our client over its web server, and so do our own of the same names."""
+        commands = [relaykit_command("frpc")]
+        if missing_frp() is None:
+            commands.append(frp_command("frpc"))
+        self.start_server()
+        for command in commands:
+            self.reloads = 0
+            keys: dict[str, Any] = {"webServer": {"port": self.ports[3], "user": "u", "password": "p"}}
+            self.start_reloaded([self.proxy("a", self.ports[0])], **keys)
+            crowd = Crowd(self.ports[0], 3)
+            crowd.speak()
+            self.write([self.proxy("a", self.ports[0]), self.proxy("b", self.ports[1])], **keys)
+            done = self.run_command((*command, "reload", "-c", str(self.path)))
+            self.assertEqual((done.returncode, done.stdout.strip()), (0, "reload success"), done.stderr)
+            self.client.wait_for("start proxy success", 2)
+            crowd.speak()
+            converse(self.ports[1])
+            done = self.run_command((*command, "status", "-c", str(self.path)))
+            self.assertIn(f"127.0.0.1:{self.ports[1]}", done.stdout)
+            done = self.run_command((*command, "stop", "-c", str(self.path)))
+            self.assertEqual((done.returncode, done.stdout.strip()), (0, "stop success"), done.stderr)
+            crowd.leave()
+            self.assertEqual(self.client.wait_for_end(), 0)
 
 
 class SupervisorTests(ReloadTestCase):

@@ -237,19 +237,19 @@ FRPC = Command(
         Command(
             "reload",
             "Let a running client read its file again",
-            action="relaykit.commands.frp.not_implemented:run",
+            action="relaykit.commands.frp.administration:reload",
             flags=(_API_TIMEOUT,),
         ),
         Command(
             "status",
             "Show the proxies of a running client",
-            action="relaykit.commands.frp.not_implemented:run",
+            action="relaykit.commands.frp.administration:status",
             flags=(_API_TIMEOUT,),
         ),
         Command(
             "stop",
             "Stop a running client",
-            action="relaykit.commands.frp.not_implemented:run",
+            action="relaykit.commands.frp.administration:stop",
             flags=(_API_TIMEOUT,),
         ),
         Command(

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from relaykit.administration.steering import Steering
 from relaykit.assembly import ClientAssembly
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import as_flag, client_table, entry_table, warn_of_shown_secrets
@@ -88,22 +89,26 @@ def _load_file(path: str, call: Call, context: CommandContext, types: ProxyTypes
     return loaded_or_said(partial(_load, path, call, context, types), context.say)
 
 
-def _load(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> LoadedClient:
+def _load(
+    path: str, call: Call, context: CommandContext, types: ProxyTypes, strict: bool | None = None
+) -> LoadedClient:
     return load_client(
         path,
         types=types,
         environ=context.environ,
-        strict=call["strict-config"],
+        strict=call["strict-config"] if strict is None else strict,
         allow_unsafe=call["allow-unsafe"],
     )
 
 
-def _read_again(path: str, call: Call, context: CommandContext, types: ProxyTypes) -> ClientAssembly:
+def _read_again(
+    path: str, call: Call, context: CommandContext, types: ProxyTypes, strict: bool | None
+) -> ClientAssembly:
     """What a file says while its client runs.
 
     :raises RelaykitError: it cannot be used.
     """
-    return _assembly(_load(path, call, context, types), context, types)
+    return _assembly(_load(path, call, context, types, strict), context, types)
 
 
 def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> int:
@@ -128,7 +133,7 @@ def _serve(
     types: ProxyTypes,
     writer: LogWriter,
     stopped: Callable[[], None],
-    read: Callable[[], ClientAssembly] | None = None,
+    read: Callable[[bool | None], ClientAssembly] | None = None,
 ) -> int:
     """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
     try:
@@ -191,11 +196,12 @@ def _serve_all(
     assemblies: dict[str, ClientAssembly],
     context: CommandContext,
     writer: LogWriter,
-    again: Mapping[str, Callable[[], ClientAssembly]],
+    again: Mapping[str, Callable[[bool | None], ClientAssembly]],
 ) -> ExitReason:
     reactor = context.choose_reactor()
-    clients = {path: assembly.make(reactor) for path, assembly in assemblies.items()}
-    reloads = [Reloading(reactor, again[path], client).reload for path, client in clients.items()]
+    steerings = {path: Steering() for path in assemblies}
+    clients = {path: assembly.make(reactor, steerings[path]) for path, assembly in assemblies.items()}
+    reloads = {path: Reloading(reactor, again[path], client).reload for path, client in clients.items()}
     supervisor = Supervisor(context.environ, reactor)
 
     def begin() -> Deferred[bool]:
@@ -206,8 +212,11 @@ def _serve_all(
     def stop() -> Deferred[Any]:
         return DeferredList([client.stopService() for client in clients.values() if client.running])
 
-    hangup = Hangup(writer, supervisor, reloads)
-    return ProcessRunner(reactor, begin, stop, hangup, supervisor.stopping).run()
+    hangup = Hangup(writer, supervisor, list(reloads.values()))
+    runner = ProcessRunner(reactor, begin, stop, hangup, supervisor.stopping)
+    for path, steering in steerings.items():
+        steering.reload, steering.stop = reloads[path], runner.stop
+    return runner.run()
 
 
 def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[bool]:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit import __version__
 from relaykit.commands.context import CommandContext
-from relaykit.commands.frp import not_implemented
+from relaykit.commands.frp import administration
 from relaykit.commands.frp.dispatch import completions, execute
 from relaykit.commands.frp.grammar import Call
 
@@ -29,7 +29,7 @@ class ExecuteTests(SynchronousTestCase):
             context.say(f"{call['api-timeout']} {' '.join(call.arguments)}")
             return 7
 
-        self.patch(not_implemented, "run", act)
+        self.patch(administration, "reload", act)
         self.assertEqual(self.execute("reload", "--api-timeout", "5s", "a", "b"), (7, "5.0 a b\n", ""))
 
     def test_version(self) -> None:

@@ -23,7 +23,7 @@ class FrpcTests(ServingTestCase):
         super().setUp()
         self.made: list[ClientAssembly] = []
 
-        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+        def make(assembly: ClientAssembly, reactor: Any, steering: Any = None) -> FakeRole:
             self.made.append(assembly)
             return self.role
 
@@ -108,7 +108,7 @@ class FolderTests(ServingTestCase):
         os.mkfifo(self.folder / "fifo")
         self.roles: dict[str, FakeRole] = {}
 
-        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+        def make(assembly: ClientAssembly, reactor: Any, steering: Any = None) -> FakeRole:
             return self.roles.setdefault(assembly.loaded.config.server_addr, FakeRole())
 
         self.patch(ClientAssembly, "make", make)

@@ -20,7 +20,7 @@ class FrpsTests(ServingTestCase):
         super().setUp()
         self.made: list[ServerAssembly] = []
 
-        def make(assembly: ServerAssembly, reactor: Any) -> FakeRole:
+        def make(assembly: ServerAssembly, reactor: Any, steering: Any = None) -> FakeRole:
             self.made.append(assembly)
             return self.role
 

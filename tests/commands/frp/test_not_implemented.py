@@ -12,7 +12,7 @@ class NotImplementedTests(SynchronousTestCase):
 
     def test_said(self) -> None:
         """A command of frp that is not there yet says so, and fails."""
-        for words in ("completion powershell", "reload", "status", "stop"):
+        for words in ("completion powershell",):
             self.assertEqual(
                 run_printed(["frpc", *words.split()]),
                 Printed(1, f"frpc {words}: not available yet in relaykit\n"),

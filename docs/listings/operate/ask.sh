@@ -1,0 +1,5 @@
+relaykit status -c client.toml
+relaykit status -c client.toml --json
+relaykit status -c client.toml --watch
+relaykit reload -c client.toml
+relaykit stop -c client.toml

@@ -1,0 +1,110 @@
+"""Tests for the control socket, on a reactor in memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.administration.control import ControlSocket
+from relaykit.administration.routes import Routes
+from relaykit.administration.site import AdministrationSite
+
+
+class Reactor(MemoryReactorClock):
+    """Makes the files of sockets, and removes none."""
+
+    error: Exception | None = None
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: Any = 0
+    ) -> Any:
+        if self.error is not None:
+            raise self.error
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(address).write_text("")
+        os.chmod(address, mode & ~mask)
+        return super().listenUNIX(address, factory, backlog, mode, wantPID)
+
+
+class ControlSocketTests(SynchronousTestCase):
+    """Tests for :class:`ControlSocket`."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute() / "made"
+        self.reactor = Reactor()
+        self.made = 0
+
+    def make_site(self) -> AdministrationSite:
+        """Is counted."""
+        self.made += 1
+        return AdministrationSite(Routes(()), None, self.reactor)
+
+    def socket(self) -> ControlSocket:
+        """One that is not started."""
+        return ControlSocket(self.folder, "control-client-x.sock", self.make_site, self.reactor)
+
+    @contextmanager
+    def started(self) -> Iterator[list[str]]:
+        """One that runs meanwhile, and what it logged."""
+        control = self.socket()
+        with capturedLogs() as logged:
+            control.startService()
+        yield [formatEvent(event) for event in logged]
+        self.successResultOf(control.stopService())
+
+    def test_private(self) -> None:
+        """The folder and the socket are the owner's alone; when it stops the socket is gone."""
+        with self.started() as said:
+            self.assertEqual(said, [])
+            self.assertEqual(stat.S_IMODE(os.stat(self.folder).st_mode), 0o700)
+            path = self.folder / "control-client-x.sock"
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertFalse(path.exists())
+
+    def test_served(self) -> None:
+        """What serves it is made once, when somebody connects."""
+        with self.started():
+            self.assertEqual(self.made, 0)
+            factory: Any = self.reactor.unixServers[0][1]
+            for _ in range(2):
+                transport = StringTransport()
+                protocol = factory.buildProtocol(None)
+                protocol.makeConnection(transport)
+                protocol.dataReceived(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertIn(b"404", transport.value())
+            self.assertEqual(self.made, 1)
+
+    def test_left_over(self) -> None:
+        """What a program left that is gone is replaced."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "control-client-x.sock").write_text("left over")
+        with self.started() as said:
+            self.assertEqual(said, [])
+            self.assertEqual((self.folder / "control-client-x.sock").read_text(), "")
+
+    def test_in_use(self) -> None:
+        """That of a program that runs is left alone; the second one goes without, and says so."""
+        with self.started():
+            with self.started() as said:
+                self.assertIn("another program with this configuration has the control socket", said[0])
+                self.assertEqual(len(self.reactor.unixServers), 1)
+            self.assertTrue((self.folder / "control-client-x.sock").exists())
+
+    def test_cannot_be_opened(self) -> None:
+        """A folder or a socket that cannot be had is told, and stops nothing."""
+        self.reactor.error = CannotListenError("", self.folder, OSError("no"))
+        with self.started() as said:
+            self.assertIn("cannot be opened", said[0])
+        self.folder = self.folder / "control-client-x.sock.lock" / "below"
+        with self.started() as said:
+            self.assertIn("cannot be opened", said[0])

@@ -1,0 +1,201 @@
+"""Tests for the commands that ask a program which runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.control_sockets import reachable_path, socket_name
+from tests.commands.terminal import Printed, run_printed
+
+CLIENT = {
+    "role": "client",
+    "version": "1",
+    "pid": 7,
+    "config": "/etc/c.toml",
+    "server": "relay.example:7000",
+    "connected": True,
+    "stopping": False,
+    "for_seconds": 5.0,
+    "next_try_seconds": None,
+    "users": 1,
+    "proxies": [
+        {
+            "name": "web",
+            "type": "tcp",
+            "state": "refused",
+            "address": "",
+            "reason": "port already used",
+            "users": 0,
+            "way": "",
+        }
+    ],
+    "visitors": [{"name": "v", "address": "127.0.0.1:1", "reason": "", "users": 1, "way": "directly"}],
+}
+SERVER = {
+    "role": "server",
+    "version": "1",
+    "pid": 8,
+    "config": "",
+    "state": "ready",
+    "port": 7000,
+    "users": 2,
+    "clients": [{"hostname": "h", "client_id": "c", "version": "1", "address": "192.0.2.1:5"}],
+    "proxies": [{"name": "web", "type": "tcp", "address": ":6000", "users": 2, "client_id": "c"}],
+}
+
+
+class Program:
+    """Answers whatever it is asked with the same, once for each connection that asks something."""
+
+    def __init__(self, folder: Path, name: str, status: int, answer: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        self.asked: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        with reachable_path(folder, name) as path:
+            self._socket.bind(path)
+        self._socket.listen()
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self._answer = b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; its socket stays."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                if head := connection.recv(10_000):
+                    self.asked.append(head.split(b" HTTP")[0].decode())
+                    connection.sendall(self._answer)
+
+
+class ControlTests(SynchronousTestCase):
+    """Tests for ``relaykit status``, ``reload`` and ``stop``."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+
+    def program(self, role: str, answer: Any, config: str = "c.toml", status: int = 200) -> Program:
+        """A program that runs until the end of the test."""
+        program = Program(self.folder, socket_name(role, config), status, answer)
+        self.addCleanup(program.stop)
+        return program
+
+    def ask(self, *words: str) -> Printed:
+        """Runs a command."""
+        return run_printed([*words, "--state-dir", str(self.folder)])
+
+    def test_client(self) -> None:
+        """A client is shown with each proxy and visitor in a row."""
+        program = self.program("client", CLIENT)
+        for words in (("status", "c.toml"), ("status",), ("status", "--role", "client", "-c", "c.toml")):
+            self.assertEqual(
+                self.ask(*words),
+                Printed(
+                    0,
+                    "relaykit client 1, process 7, /etc/c.toml\n"
+                    "connected to relay.example:7000 for 5 s; 1 user\n"
+                    "\n"
+                    "web  tcp      refused    0 users  port already used\n"
+                    "v    visitor  listening  1 user   127.0.0.1:1 directly\n",
+                ),
+            )
+        self.assertEqual(program.asked, ["GET /control/status"] * 3)
+        printed = self.ask("status", "--json")
+        self.assertEqual(json.loads(printed.stdout), CLIENT)
+
+    def test_not_connected(self) -> None:
+        """Where a client is not connected it says when it tries again, or that it ends."""
+        answer = {**CLIENT, "connected": False, "next_try_seconds": 3.0, "proxies": [], "visitors": []}
+        self.program("client", answer)
+        self.assertIn(
+            "not connected to relay.example:7000, the next try is in 3 s", self.ask("status").stdout
+        )
+        self.program("client", {**answer, "stopping": True}, "d.toml")
+        self.assertIn("being stopped; 1 user\n", self.ask("status", "d.toml").stdout)
+
+    def test_server(self) -> None:
+        """A server is shown with its clients and its proxies."""
+        self.program("server", SERVER)
+        self.assertEqual(
+            self.ask("status").stdout,
+            "relaykit server 1, process 8\n"
+            "ready, port 7000; 2 users\n"
+            "\n"
+            "h    client  1      192.0.2.1:5\n"
+            "web  tcp     :6000  2 users      of c\n",
+        )
+
+    def test_reload(self) -> None:
+        """What changes is said by when it counts; what is wrong is said as well, and a failure."""
+        program = self.program(
+            "client", {"at once": ["log.level"], "at a login": [], "after a restart": ["user", "store.path"]}
+        )
+        self.assertEqual(
+            self.ask("reload"),
+            Printed(
+                0,
+                "Read again: proxies and visitors are as the file says.\n"
+                "From now on: log.level\n"
+                "Only after a restart: user, store.path\n",
+            ),
+        )
+        self.assertEqual(program.asked, ["POST /control/reload"])
+        self.program("client", {"Msg": "invalid argument: d.toml:1: start: is odd"}, "d.toml", 400)
+        self.assertEqual(
+            self.ask("reload", "d.toml"), Printed(1, "", "d.toml:1: start: is odd\nNothing has changed.\n")
+        )
+
+    def test_stop(self) -> None:
+        """A program is told to end."""
+        program = self.program("client", {})
+        self.assertEqual(self.ask("stop"), Printed(0, "It ends once its users have had their seconds.\n"))
+        self.assertEqual(program.asked, ["POST /control/stop"])
+
+    def test_several(self) -> None:
+        """Where several run, one has to be named; which there are is said."""
+        self.program("client", CLIENT)
+        self.program("client", {**CLIENT, "config": "/etc/d.toml"}, "d.toml")
+        printed = self.ask("status")
+        self.assertEqual(printed.status, 1)
+        self.assertIn("several run, name one with -c FILE, or --role:\n", printed.stderr)
+        for path in ("/etc/c.toml", "/etc/d.toml"):
+            self.assertIn(path, printed.stderr)
+
+    def test_none(self) -> None:
+        """What does not run, or has ended and left its socket, is told as such."""
+        self.assertTrue(
+            self.ask("status").stderr.startswith("no server or client runs with a control socket")
+        )
+        Program(self.folder, socket_name("client", "c.toml"), 200, CLIENT).stop()
+        for words in (
+            ("reload", "c.toml"),
+            ("stop", "-c", "c.toml", "--role", "client"),
+            ("status", "c.toml"),
+        ):
+            printed = self.ask(*words)
+            self.assertEqual((printed.status, printed.stdout), (1, ""))
+            self.assertIn("runs with c.toml", printed.stderr)
+
+    def test_no_answer(self) -> None:
+        """An answer that makes no sense is told."""
+        self.program("client", b"no json")
+        for words in (("status",), ("stop",), ("reload",)):
+            printed = self.ask(*words)
+            self.assertEqual(printed.status, 1)
+            self.assertIn("does not answer", printed.stderr)
