@@ -88,6 +88,9 @@ _PEER: Final[Way] = ("192.0.2.1", 9)
 """What the library is told as the address of the peer where what is below follows the peer, and knows its
 datagrams from those of others.  Source: RFC 5737."""
 
+_ROUNDING_S = 1e-6
+"""What aioquic is woken later: what it computes to be due at a time may not be, by rounding, at that time."""
+
 _NO_ROOM = "capacity exhausted"
 _MISSING = "QUIC needs a library that is not installed here: pip install 'relaykit[quic]'"
 
@@ -371,7 +374,7 @@ class Connection:
             return 0
         # A packet goes out where a full one might, so that the last one must have that.
         allowed = max(packet, allowed - packet)
-        return allowed * self.most_piece_bytes // packet - self._unsent_bytes()
+        return allowed * (packet - PIECE_COST_BYTES) // packet - self._unsent_bytes()
 
     @property
     def congested(self) -> bool:
@@ -776,7 +779,8 @@ class _Aioquic(Connection):
         return datagrams
 
     def next_wakeup(self) -> float | None:
-        return super().next_wakeup() if self._quic is not None and self._quic._network_paths else None
+        due = super().next_wakeup() if self._quic is not None and self._quic._network_paths else None
+        return None if due is None else due + _ROUNDING_S
 
     def open(self) -> int | None:
         number: int = self._quic.get_next_available_stream_id()

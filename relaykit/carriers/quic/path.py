@@ -449,23 +449,23 @@ class QuicPath:
 
     def _hand_down(self) -> None:
         """Shares what the connection takes among the legs that have output, in turns of a packet at least."""
-        room, least = self.connection.room_bytes, self.connection.most_piece_bytes
-        if self._control_leg in self._writers:
+        legs = [leg for leg in self._writers if leg.is_ready]
+        if not legs:
+            return
+        room, least = self.connection.room_bytes, 1
+        if len(legs) > 1:
+            least = self.connection.most_piece_bytes
             # The peer may wait for its credit.
-            room -= self._control_leg.fill(room)
-        legs = tuple(self._writers)
+            legs.sort(key=lambda leg: leg is not self._control_leg)
         while legs and room > 0:
-            share, served = max(least, room // len(legs)), []
+            share = max(least, room // len(legs))
             for leg in legs:
-                taken = leg.fill(min(share, room))
-                if taken:
-                    room -= taken
-                    served.append(leg)
-                    # Whoever had a turn comes last the next time.
-                    self._writers[leg] = self._writers.pop(leg)
+                room -= leg.fill(min(share, room))
+                # Whoever had a turn comes last the next time.
+                self._writers[leg] = self._writers.pop(leg)
                 if room <= 0:
-                    break
-            legs = tuple(served)
+                    return
+            legs = [leg for leg in legs if leg.is_ready]
 
     def _leg(self, number: int) -> QuicStreamLeg | None:
         """The leg of a stream, which the peer may just have opened; None where there is none any more."""

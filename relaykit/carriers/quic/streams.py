@@ -174,10 +174,15 @@ class QuicStreamLeg(StreamLeg):
         self._drop_output()
         self._end_if_over()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is output to hand down that the peer gave credit for, or its end."""
+        if self._queue:
+            return self.room is None or self.room.bytes_left > 0
+        return self._finishing and not self._fin_sent
+
     def fill(self, most_bytes: int) -> int:
         """Hands down so much output, or what the peer gave credit for; answers what it costs of the room."""
-        if self._fin_sent or most_bytes <= 0:
-            return 0
         connection, size = self._path.connection, most_bytes
         if self.room is not None:
             size = min(size, self.room.bytes_left)
@@ -191,8 +196,6 @@ class QuicStreamLeg(StreamLeg):
         if self._finishing and not self._queue and not self._fin_sent:
             self._fin_sent = True
             connection.write(self.number, b"", True)
-        elif not taken:
-            return 0
         return taken + PIECE_COST_BYTES
 
     def settle(self) -> bool:
