@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
@@ -195,7 +195,8 @@ class DatagramPort:
     # --- inside ---------------------------------------------------------------------------------
 
     def _send(self, leg: SourceLeg, data: Buffer) -> bool:
-        return self._number >= 0 and self._output.send(leg, data, cast(tuple[Any, ...], leg.key))
+        name: Any = leg.key
+        return self._number >= 0 and self._output.send(leg, data, name)
 
 
 def _source(name: tuple[Any, ...]) -> Address | None:

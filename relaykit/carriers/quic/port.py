@@ -314,7 +314,7 @@ class _Client:
         return taken
 
     def send_many(self, datagrams: Sequence[bytes]) -> int:
-        return sum(map(self.send, datagrams))
+        return sum(map(self._source.leg.send if self.is_begun else self.send, datagrams))
 
     def close(self) -> None:
         self._receiver = None
