@@ -25,8 +25,9 @@ from relaykit.errors import (
     PluginError,
     SessionLost,
     TransportSecurityError,
+    problem_of,
 )
-from relaykit.sansio.control.race import LOGIN_PATIENCE_S, Race, RaceEvent, RaceStep
+from relaykit.sansio.control.race import LAST_PATIENCE_S, LOGIN_PATIENCE_S, Race, RaceEvent, RaceStep
 from relaykit.sansio.control.ways import RacingCarrier, Way, WayMemory, ways_to
 from relaykit.sansio.service_records import is_service_name
 from relaykit.values import Address, Ended
@@ -181,6 +182,10 @@ class RacedRoute:
         """
         return ways_of(self._config, self._carriers.values(), told, proxied=self._host.is_proxied)
 
+    def is_unanswered(self, way: Way) -> bool:
+        """Whether nobody is told by this way that there is no server."""
+        return bool(self._carriers[way.carrier].capabilities.own_port)
+
     def route_to(self, way: Way, choose: ChooseHosts | None) -> tuple[Route | PathRoute, DialHost]:
         """The route of one way, and what it dials with."""
         host = self._host.at(way.port, choose)
@@ -286,7 +291,8 @@ class _Run(Generic[SessionT]):
         self._running: dict[Way, Deferred[Any]] = {}
         """Openings, and the login."""
         self._open: dict[Way, OpenWay] = {}
-        self._race = Race(ways, route.clock.seconds())
+        self._unanswered = [each for each in ways if route.is_unanswered(each)]
+        self._race = Race(ways, route.clock.seconds(), self._unanswered)
         self._driver: CoreDriver[RaceEvent[Way]] = CoreDriver(self._race, route.clock, self._on_event)
         self._driver.step()
         self._end_if_lost()
@@ -297,12 +303,17 @@ class _Run(Generic[SessionT]):
             self._begin(way, self._opened, self._open_way(way))
         elif event.step is RaceStep.USE:
             self._begin(way, self._logged_in, self._use(self._open[way]))
-        else:
-            if event.step is RaceStep.GIVE_UP:
-                self.failures[way] = SessionLost(
-                    f"the login was not answered in {LOGIN_PATIENCE_S:g} seconds"
-                )
+        elif event.step is RaceStep.GIVE_UP:
+            self.failures.setdefault(way, self._too_late(way))
             self._close(way)
+            self._end_if_lost()
+        else:
+            self._close(way)
+
+    def _too_late(self, way: Way) -> Exception:
+        if way in self._open:
+            return SessionLost(f"the login was not answered in {LOGIN_PATIENCE_S:g} seconds")
+        return ConnectionFailed(f"no answer in {LAST_PATIENCE_S:g} seconds", problem="no-answer")
 
     def _begin(self, way: Way, done: Callable[[Any, Way], None], doing: Awaitable[Any]) -> None:
         async def run() -> Any:
@@ -368,7 +379,7 @@ class _Run(Generic[SessionT]):
             opened.close()
 
     def _end_if_lost(self) -> None:
-        if self._race.is_over and not self.won.called:
+        if self._race.is_over and not self._running and not self.won.called:
             self._driver.stop()
             self.won.errback(self._lost())
 
@@ -376,10 +387,16 @@ class _Run(Generic[SessionT]):
         errors = list(self.failures.values())
         if len(errors) == 1:
             return errors[0]
-        each = "; ".join(f"by {way}: {error}" for way, error in self.failures.items())
+        # Ways to one port mostly fail alike.
+        ways: dict[str, list[str]] = {}
+        for way, error in self.failures.items():
+            ways.setdefault(str(error), []).append(str(way))
+        each = "; ".join(f"by {', '.join(alike)}: {why}" for why, alike in ways.items())
+        problems = {problem_of(error) for way, error in self.failures.items() if way not in self._unanswered}
         return NoWayError(
             f"there is no way to {self._route.server}: {each}; where a network lets none of these out it may "
-            "have a forward proxy: transport.proxyURL"
+            "have a forward proxy: transport.proxyURL",
+            problem=problems.pop() if len(problems) == 1 else "",
         )
 
     def _ended_by(self, failure: Failure) -> None:

@@ -28,7 +28,7 @@ from relaykit.errors import (
 )
 from relaykit.interfaces import IStreamPath
 from relaykit.plugins import Carriers
-from relaykit.sansio.control.race import HEAD_START_S, LOGIN_PATIENCE_S
+from relaykit.sansio.control.race import HEAD_START_S, LAST_PATIENCE_S, LOGIN_PATIENCE_S
 from relaykit.sansio.control.ways import DEMOTED_S, WORKED_S
 from relaykit.state import StateDirectory
 from relaykit.values import Address, CarrierCapabilities, Ended
@@ -246,6 +246,18 @@ class RacedRouteTests(SynchronousTestCase):
         for part in ("by stream at port 7000: reason 0", "by web at port 443: reason 3", "proxyURL", SERVER):
             self.assertIn(part, text)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_reason(self) -> None:
+        """What all ways have in common is said once, and is what the error is about; UDP tells nothing."""
+        reaching = self.reach()
+        for number in (0, 2, 3):
+            self.clock.advance(HEAD_START_S)
+            self.lines[number].opening.errback(ConnectionFailed("refused", problem="connection-refused"))
+        self.clock.advance(LAST_PATIENCE_S)
+        error = self.failureResultOf(reaching, NoWayError).value
+        self.assertEqual(error.problem, "connection-refused")
+        alike = "by stream at port 7000, web at port 7000, web at port 443: refused"
+        self.assertIn(f"{alike}; by packets at port 7000: no answer", str(error))
 
     def test_cancelled(self) -> None:
         """Who gives up leaves nothing."""

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from attrs import frozen
 
-__all__ = ["HEAD_START_S", "LOGIN_HEAD_START_S", "LOGIN_PATIENCE_S", "Race", "RaceEvent", "RaceStep"]
+__all__ = [
+    "HEAD_START_S",
+    "LAST_PATIENCE_S",
+    "LOGIN_HEAD_START_S",
+    "LOGIN_PATIENCE_S",
+    "Race",
+    "RaceEvent",
+    "RaceStep",
+]
 
 HEAD_START_S = 0.25
 """Seconds by which a way is ahead of the next one.  Source: RFC 8305 section 5."""
@@ -24,6 +32,10 @@ LOGIN_HEAD_START_S = 1.0
 
 LOGIN_PATIENCE_S = 4.0
 """Seconds for a login while another way is open: who answers HTTPS or nothing at all may just be silent."""
+
+LAST_PATIENCE_S = 2.0
+"""Seconds for a way on which nobody is told that there is no server, once all others have failed: a server
+that only starts anew refuses the others meanwhile, and is to be asked again soon."""
 
 WayT = TypeVar("WayT", bound=Hashable)
 
@@ -36,7 +48,7 @@ class RaceStep(enum.Enum):
     USE = "use"
     """Log in by it; tell :meth:`Race.won` or :meth:`Race.failed`."""
     GIVE_UP = "give up"
-    """Its login takes too long, and it is closed."""
+    """It takes too long, and is closed."""
     CLOSE = "close"
     """It is not needed: end the opening, or close what is open."""
 
@@ -52,16 +64,19 @@ class RaceEvent(Generic[WayT]):
 class Race(Generic[WayT]):
     """Tell it what happens, take :meth:`events` after every call; ``now`` is of a monotonic clock.
 
+    :param unanswered: ways on which nobody is told that there is no server.
     :ivar is_over: whether one has won, or none is left.
     """
 
-    def __init__(self, ways: Iterable[WayT], now: float) -> None:
+    def __init__(self, ways: Iterable[WayT], now: float, unanswered: Collection[WayT] = ()) -> None:
         self.is_over = False
         self._left = deque(ways)
         self._opening: list[WayT] = []
         self._open: deque[WayT] = deque()
         self._used: WayT | None = None
         self._give_up_at = 0.0
+        self._unanswered = unanswered
+        self._last_at: float | None = None
         self._next_at = now
         self._events: list[RaceEvent[WayT]] = []
         self._go_on(now)
@@ -98,6 +113,8 @@ class Race(Generic[WayT]):
         times = [self._next_at] if self._left else []
         if self._used is not None and self._open:
             times.append(self._give_up_at)
+        if self._last_at is not None:
+            times.append(self._last_at)
         return min(times, default=None)
 
     def wake(self, now: float) -> None:
@@ -108,6 +125,9 @@ class Race(Generic[WayT]):
         if used is not None and self._open and now >= self._give_up_at:
             self._used = None
             self._events.append(RaceEvent(RaceStep.GIVE_UP, used))
+        if self._last_at is not None and now >= self._last_at:
+            self._events += [RaceEvent(RaceStep.GIVE_UP, way) for way in self._opening]
+            self._opening.clear()
         self._go_on(now)
 
     def events(self) -> list[RaceEvent[WayT]]:
@@ -136,8 +156,19 @@ class Race(Generic[WayT]):
             self._opening.append(way)
             self._next_at = now + HEAD_START_S
             self._events.append(RaceEvent(RaceStep.OPEN, way))
+        if not self._only_unanswered:
+            self._last_at = None
+        elif self._last_at is None:
+            self._last_at = now + LAST_PATIENCE_S
         if self._used is None and not (self._left or self._opening or self._open):
             self.is_over = True
+
+    @property
+    def _only_unanswered(self) -> bool:
+        """Whether all others have failed."""
+        if self._used is not None or self._left or self._open:
+            return False
+        return bool(self._opening) and all(way in self._unanswered for way in self._opening)
 
     def _close(self, ways: Iterable[WayT]) -> None:
         self._events += [RaceEvent(RaceStep.CLOSE, way) for way in ways]

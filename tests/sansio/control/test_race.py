@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.race import (
     HEAD_START_S,
+    LAST_PATIENCE_S,
     LOGIN_HEAD_START_S,
     LOGIN_PATIENCE_S,
     Race,
@@ -83,6 +84,25 @@ class RaceTests(SynchronousTestCase):
         self.race.wake(100.0)
         self.expect()
 
+    def test_only_one_without_answer(self) -> None:
+        """Where nobody is told that there is no server the last way is not waited for."""
+        race = self.race = Race("ab", 0.0, "b")
+        race.failed("a", 0.1)
+        self.expect("open a", "open b")
+        self.assertEqual(race.next_wakeup(), 0.1 + LAST_PATIENCE_S)
+        race.wake(0.1 + LAST_PATIENCE_S)
+        self.expect("give up b")
+        self.assertTrue(race.is_over)
+        race = self.race = Race("ab", 0.0, "b")
+        race.wake(HEAD_START_S)
+        self.assertIsNone(race.next_wakeup())
+        race.failed("a", 5.0)
+        self.assertEqual(race.next_wakeup(), 5.0 + LAST_PATIENCE_S)
+        race.opened("b", 6.0)
+        race.wake(5.0 + LAST_PATIENCE_S)
+        self.expect("open a", "open b", "use b")
+        self.assertFalse(race.is_over)
+
     def test_again(self) -> None:
         """A way that is worth another attempt is opened at once."""
         self.race.opened("a", 0.1)
@@ -105,7 +125,7 @@ class RaceTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from("ofw"), st.integers(0, 7)), max_size=60))
     def test_always(self, inputs: list[tuple[float, str, int]]) -> None:
         """Whatever happens, there is one login at a time, and each way that was begun ends once."""
-        race, now = Race("abcd", 0.0), 0.0
+        race, now = Race("abcd", 0.0, "cd"), 0.0
         opening: list[str] = []
         opened: list[str] = []
         used: list[str] = []
