@@ -230,7 +230,8 @@ class RacedRoute:
 
     def _began(self, way: Way, network: str, why: str, session: Session) -> None:
         self._session, self._used = session, (way, network)
-        self.way, self.way_reason = str(way), why
+        self.way = str(way) if way.port != self._server.port else way.carrier
+        self.way_reason = why
         self.log.info("the server is reached by {way}: {why}", way=way, why=why or "it was open first")
         self._asking = [self._clock.callLater(after_s, session.probe) for after_s in ASKED_AFTER_S]
 

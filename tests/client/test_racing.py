@@ -172,7 +172,7 @@ class RacedRouteTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(reaching).line, self.lines[0])
         self.clock.advance(ASKED_AFTER_S[-1])
         self.assertEqual(self.tried, ["stream:7000"])
-        self.assertEqual((self.route.way, self.route.way_reason), ("stream at port 7000", ""))
+        self.assertEqual((self.route.way, self.route.way_reason), ("stream", ""))
 
     def test_losers(self) -> None:
         """Who is late is given up, and what was open is closed; nobody logs in there."""
@@ -274,6 +274,7 @@ class RacedRouteTests(SynchronousTestCase):
         """What worked on a network is first there, for the next program as well, and not elsewhere."""
         usual = self.in_order()
         self.succeed_by("web:443")
+        self.assertEqual(self.route.way, "web at port 443")
         self.route = self.make_route()
         self.assertEqual(self.in_order()[0], "web:443")
         self.network = "at work"
@@ -295,7 +296,7 @@ class RacedRouteTests(SynchronousTestCase):
         self.succeed_by("stream:7000")
         other: Any = Asked(None, lambda: None)
         self.route.session_ended(other, Ended.TIMEOUT)
-        self.assertEqual(self.route.way, "stream at port 7000")
+        self.assertEqual(self.route.way, "stream")
 
     def test_fell_silent(self) -> None:
         """A way that fell silent is last in the next attempt; if another one works, for long."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from twisted.trial.unittest import SkipTest
 
 from relaykit.plugins import Carriers
 from tests.integration.certificates import Authority
-from tests.integration.faults.case import FaultTestCase
+from tests.integration.faults.case import FaultTestCase, takes_long
 from tests.integration.forward_proxies import path_of
 from tests.integration.names import Names
 from tests.integration.programs import Program, relaykit_command
@@ -31,8 +33,14 @@ from tests.natlab.namespaces import entered, why_not, within
 NAME = "relay.example"
 PORT = 7000
 
-TCP = "tcp at port 7000"
-QUIC = "quic at port 7001"
+TCP = ("tcp at port 7000", "wss at port 7000", "wss at port 443")
+"""TCP, and what may be ahead of it on a machine that stands still for a moment."""
+
+QUIC = ("quic at port 7001",)
+WSS = ("wss at port 443",)
+
+HEARTBEAT_S = 2
+"""Seconds between two heartbeats of a client that does without long waits."""
 
 REACHED = "the server is reached by "
 
@@ -100,13 +108,19 @@ class StrictNetworkTests(FaultTestCase):
             },
         )
 
-    def reached(self, client: Program, what: str, way: str, times: int = 1) -> None:
-        """Waits until a client is in, by this way, and prints how long it took."""
+    def reached(self, client: Program, what: str, ways: Sequence[str], times: int = 1) -> None:
+        """Waits until a client is in, by one of these ways, and prints how long it took."""
         line = client.wait_for(REACHED, times)
         client.wait_for("login to server success", times)
-        self.assertIn(f"{REACHED}{way}", line)
+        way = self.check_way(line, ways)
         began = client.wait_for("try to connect", times)
         self.figure(f"{what}, {way}", _seconds(line) - _seconds(began))
+
+    def check_way(self, line: str, ways: Sequence[str]) -> str:
+        """What the server is reached by, as a line of the log has it; it must be one of these."""
+        way = line.partition(REACHED)[2].partition(":")[0]
+        self.assertIn(way, ways)
+        return way
 
     def check_quiet(self, logins: int) -> None:
         """The server has seen these logins and nothing else that is worth a word."""
@@ -129,7 +143,7 @@ class StrictNetworkTests(FaultTestCase):
         for network, way, table in (
             ("open", TCP, NOTHING),
             ("no UDP", TCP, NOTHING),
-            ("only 443", "wss at port 443", NOTHING),
+            ("only 443", WSS, NOTHING),
             ("only the router", TCP, proxied),
         ):
             client = self.leave(network, names, table)
@@ -154,8 +168,23 @@ class StrictNetworkTests(FaultTestCase):
         self.assertGreater(captive.asked, before)
         self.check_quiet(3)
 
+    def test_udp_for_a_moment(self) -> None:
+        """A session by QUIC is given up where UDP is dropped from then on, and TCP comes first."""
+        names = self.names(ONE_SERVER)
+        client = self.leave("open", names)
+        self.reached(client, "open", TCP)
+        client.stop()
+        client = self.leave("no TCP", names)
+        self.reached(client, "no TCP", QUIC)
+        self.network.set_rules("no UDP")
+        self.check_left(client)
+        client = self.leave("open", names)
+        self.reached(client, "the next time", TCP)
+        client.stop()
+
+    @takes_long
     def test_udp_for_a_second(self) -> None:
-        """Where UDP passes for a second, a session by QUIC is given up, and TCP comes first from then on."""
+        """The same where the router counts a second for each flow, in which a client must have logged in."""
         names = self.names(ONE_SERVER)
         for network, way in (("open", TCP), ("no TCP", QUIC)):
             client = self.leave(network, names)
@@ -163,14 +192,28 @@ class StrictNetworkTests(FaultTestCase):
             client.stop()
         client = self.leave("UDP for a second", names)
         self.reached(client, "before UDP ends", QUIC)
+        self.check_left(client)
+
+    def check_left(self, client: Program) -> None:
+        """A client whose session by QUIC died has another one by TCP, and knows why."""
         line = client.wait_for(REACHED, 2)
-        self.assertIn(TCP, line)
+        self.check_way(line, TCP)
         client.wait_for("login to server success", 2)
+        client.wait_for("fell silent on this network")
         self.figure("the next session after", _seconds(line) - _seconds(client.wait_for(REACHED)))
         client.stop()
-        client = self.leave("UDP for a second", names)
-        self.reached(client, "the next time", TCP)
-        client.stop()
+
+    @takes_long
+    def test_rules_that_change(self) -> None:
+        """A client that runs gets out of one network after the other by itself."""
+        client = self.leave("open", self.names(ONE_SERVER), {"transport.heartbeatInterval": HEARTBEAT_S})
+        self.reached(client, "open", TCP)
+        # What fell silent before is tried last.
+        for network, (way,) in (("only 443", WSS), ("no TCP", QUIC), ("no UDP", ("wss at port 7000",))):
+            self.network.set_rules(network)
+            changed = time.time()
+            line = client.wait_for(f"{REACHED}{way}")
+            self.figure(f"{network}, {way}, from the change of rules", _seconds(line) - changed)
 
 
 def _seconds(line: str) -> float:

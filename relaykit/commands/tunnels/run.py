@@ -17,6 +17,7 @@ from relaykit.commands.status.view import StatusView
 from relaykit.commands.tunnels.commands import TunnelCommand, service_text
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.config.load import client_from_table
+from relaykit.config.schema.carriers import AUTO
 from relaykit.errors import ProxyRefusedError, RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory, StateUnavailable
@@ -158,14 +159,15 @@ def login_for(
 def _server_table(login: Login, user: str) -> dict[str, Any]:
     """What a client's file would say about the server.
 
-    Whoever types a line wants to see at once that it was wrong, so the first login decides.
+    Whoever types a line wants to see at once that it was wrong, so the first login decides.  He may be in any
+    network, and has no file in which he could try one carrier after the other.
     """
     return {
         "serverAddr": login.server.host,
         "serverPort": login.server.port,
         "user": user,
         "auth": {"token": login.token.reveal()},
-        "transport": {"tls": {"serverFingerprint": login.fingerprint}},
+        "transport": {"protocol": AUTO, "tls": {"serverFingerprint": login.fingerprint}},
         "loginFailExit": True,
     }
 

@@ -121,6 +121,7 @@ class RunTests(ServingTestCase):
         self.assertEqual((config.server_addr, config.server_port), ("relay.example", 7000))
         self.assertEqual((assembly.token, config.login_fail_exit), (Secret("t"), True))
         self.assertEqual(config.transport.tls.server_fingerprint, "ab" * 32)
+        self.assertEqual(config.transport.protocol, "auto")
         self.assertEqual(self.role.done, ["started", "stopped"])
 
     def test_secret(self) -> None:
