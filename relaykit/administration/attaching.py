@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from relaykit.administration.client import client_routes
+from relaykit.administration.own.client import own_client_routes
+from relaykit.administration.own.events import RefusalNotes
+from relaykit.administration.own.openapi import described
+from relaykit.administration.own.server import own_server_routes
 from relaykit.administration.report import client_report, control_routes, server_report
 from relaykit.administration.routes import Route, Routes
 from relaykit.administration.server_facts import ServerFacts, total_of
@@ -36,7 +41,10 @@ def attach_to_server(server: RelayServer, loaded: LoadedServer, types: Iterable[
     traffic = DailyTraffic(lambda: ((each.name, total_of(each)) for each in server.status().proxies), clock)
     traffic.setServiceParent(server)
     facts = ServerFacts(server, loaded, traffic)
-    routes = (*first_routes(facts), *second_routes(facts, types))
+    refusals = RefusalNotes(_wall_clock)
+    server.observe(refusals)
+    own = described([*own_server_routes(server, refusals, _wall_clock)], "a relay server")
+    routes = (*first_routes(facts), *second_routes(facts, types), *own)
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(server)
 
 
@@ -73,3 +81,10 @@ def _client_routes(
 ) -> Iterator[Route]:
     yield from client_routes(client, loaded.path)
     yield from steering_routes(steering, loaded.path, clock)
+    own = own_client_routes(client, clock.seconds, _wall_clock)
+    yield from described([*own], "a client of a relay server")
+
+
+def _wall_clock() -> float:
+    """Seconds since 1970."""
+    return datetime.now(UTC).timestamp()

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 from attrs import field, frozen
 
-__all__ = ["Answer", "Call", "CallFailed", "Handler", "in_capitals", "json_answer", "text_answer"]
+__all__ = ["Answer", "Call", "CallFailed", "Handler", "Stream", "in_capitals", "json_answer", "text_answer"]
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
@@ -37,14 +37,24 @@ class Call:
         return next(iter(self.query.get(key, ())), "")
 
 
+Stream: TypeAlias = Callable[[Callable[[bytes], None]], Callable[[], None]]
+"""Begins to hand over parts of an answer to who is given, and answers what ends that."""
+
+
 @frozen(kw_only=True)
 class Answer:
-    """What is answered; a body without a type says nothing of what it is."""
+    """What is answered; a body without a type says nothing of what it is.
+
+    :ivar stream: what comes in place of a body, without an end.
+    :ivar sign: a part of the stream that says nothing, to be sent where nothing else is.
+    """
 
     status: int = HTTPStatus.OK
     type: str = ""
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(factory=dict)
+    stream: Stream | None = None
+    sign: bytes = b""
 
 
 Handler: TypeAlias = Callable[[Call], Answer | Awaitable[Answer]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, unquote_to_bytes
 
-from attrs import frozen
+from attrs import field, frozen
 
 from relaykit.administration.calls import Answer, Call, Handler, in_capitals, text_answer
 
@@ -37,6 +37,9 @@ class Route:
     :ivar is_escaped: whether the path is compared as it was sent, so that a part may have a ``/`` in it, as
         ``%2F``; else without escapes.
     :ivar failed: makes the answer of a call that failed.
+    :ivar summary: what it is for, where the API describes itself.
+    :ivar told: the class of what is answered there; None for no JSON.
+    :ivar asks: the keys of the query there, with what each is for.
     """
 
     method: str
@@ -46,6 +49,9 @@ class Route:
     is_open: bool = False
     is_escaped: bool = False
     failed: Callable[[int, str], Answer] = in_capitals
+    summary: str = ""
+    told: type | None = None
+    asks: Mapping[str, str] = field(factory=dict)
 
     @property
     def is_safe(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
+from relaykit.administration.paging import paged
 from relaykit.administration.routes import Route
 from relaykit.administration.server_facts import (
     NO_PROXY,
@@ -20,16 +21,12 @@ from relaykit.administration.server_facts import (
 )
 
 if TYPE_CHECKING:
+    from relaykit.administration.paging import Page
     from relaykit.administration.server_facts import ServerFacts
     from relaykit.server.status import ProxyStatus
 
-__all__ = ["MOST_PER_PAGE", "enveloped", "paged", "second_routes"]
+__all__ = ["enveloped", "second_routes"]
 
-MOST_PER_PAGE = 200
-"""Entries of one page at most; frp's figure."""
-
-_PER_PAGE = 50
-_GREATEST = 2**63 - 1
 _PHASES = ("all", "online", "offline")
 _PRUNABLE = "offline_proxies"
 
@@ -91,25 +88,23 @@ class _SecondApi:
             {"user": user, "clientCount": clients.count(user), "proxyCount": proxies.count(user)}
             for user in sorted({*clients, *proxies})
         ]
-        return _success(paged(call, [each for each in told if _contains(call, [str(each["user"])])]))
+        page = paged(call, [each for each in told if _contains(call, [str(each["user"])])])
+        return _told(page, page.items)
 
     def clients(self, call: Call) -> Answer:
         """The clients that fit what is asked for."""
         phase = _chosen(call, "status", _PHASES)
         told = [client_object(each) for each in self._facts.clients()]
         searched = ("key", "user", "clientID", "runID", "version", "wireProtocol", "hostname", "clientIP")
-        return _success(
-            paged(
-                call,
-                [
-                    each
-                    for each in told
-                    if phase in ("", "all") or each["online"] is (phase == "online")
-                    if _is_wanted(call, each, "clientID", "runID")
-                    if _contains(call, [str(each.get(key, "")) for key in searched])
-                ],
-            )
-        )
+        found = [
+            each
+            for each in told
+            if phase in ("", "all") or each["online"] is (phase == "online")
+            if _is_wanted(call, each, "clientID", "runID")
+            if _contains(call, [str(each.get(key, "")) for key in searched])
+        ]
+        page = paged(call, found)
+        return _told(page, page.items)
 
     def client(self, call: Call) -> Answer:
         """One client, with what its proxies have together."""
@@ -140,7 +135,7 @@ class _SecondApi:
             if _contains(call, _searched(each))
         ]
         page = paged(call, found)
-        return _success({**page, "items": [self._proxy(each) for each in page["items"]]})
+        return _told(page, [self._proxy(each) for each in page.items])
 
     def proxy(self, call: Call) -> Answer:
         """One proxy."""
@@ -181,18 +176,8 @@ class _SecondApi:
         }
 
 
-def paged(call: Call, found: Sequence[Any]) -> dict[str, Any]:
-    """The page of a list that is asked for.
-
-    :raises CallFailed: there can be no such page.
-    """
-    page, size = _number(call, "page", 1), _number(call, "pageSize", _PER_PAGE)
-    if size > MOST_PER_PAGE:
-        raise _bad(f"pageSize must be between 1 and {MOST_PER_PAGE}")
-    if (page - 1) * size > _GREATEST:
-        raise _bad("page is too large")
-    begin = (page - 1) * size
-    return {"total": len(found), "page": page, "pageSize": size, "items": list(found[begin : begin + size])}
+def _told(page: Page[Any], items: Sequence[Any]) -> Answer:
+    return _success({"total": page.total, "page": page.number, "pageSize": page.size, "items": items})
 
 
 def _success(data: Any) -> Answer:
@@ -201,19 +186,6 @@ def _success(data: Any) -> Answer:
 
 def _bad(text: str) -> CallFailed:
     return CallFailed(HTTPStatus.BAD_REQUEST, text)
-
-
-def _number(call: Call, key: str, default: int) -> int:
-    text = call.first(key)
-    if not text:
-        return default
-    digits = text.removeprefix("+")
-    # As many digits as the greatest one has: others would take long to read.
-    if digits.isascii() and digits.isdecimal() and len(digits.lstrip("0")) <= len(str(_GREATEST)):
-        number = int(digits)
-        if 1 <= number <= _GREATEST:
-            return number
-    raise _bad(f"{key} must be a positive integer")
 
 
 def _chosen(call: Call, key: str, choices: Collection[str]) -> str:

@@ -20,6 +20,7 @@ from twisted.web import http
 from relaykit.administration.calls import Answer, CallFailed, text_answer
 from relaykit.administration.guards import FailureDelays
 from relaykit.administration.routes import BAD_REQUEST, Found
+from relaykit.administration.streams import StreamWriter
 from relaykit.escaping import told
 from relaykit.sansio.fair_room import FairRoom
 from relaykit.sansio.sources import source_of_host
@@ -29,6 +30,7 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 
+    from relaykit.administration.calls import Stream
     from relaykit.administration.guards import Guard
     from relaykit.administration.routes import Route, Routes
     from relaykit.sansio.sources import Source
@@ -109,13 +111,32 @@ class AdministrationRequest(http.Request):
             return
         self.setResponseCode(int(answer.status), http.RESPONSES.get(int(answer.status), b"-"))
         self.setHeader(b"Date", http.datetimeToString())
-        self.setHeader(b"Content-Length", b"%d" % len(answer.body))
         if answer.type:
             self.setHeader(b"Content-Type", answer.type.encode())
         for name, value in answer.headers.items():
             self.setHeader(name.encode(), value.encode("utf-8", "surrogateescape"))
+        if answer.stream is not None:
+            self._follow(answer.stream, answer.sign)
+            return
+        self.setHeader(b"Content-Length", b"%d" % len(answer.body))
         self.write(answer.body)
         self.finish()
+
+    def _follow(self, stream: Stream, sign: bytes) -> None:
+        """Sends what comes, until the reader is gone or too slow."""
+        channel = self.channel
+        assert channel is not None
+        channel.stay()
+        writer = StreamWriter(self.write, self.drop, sign, channel.site.clock)
+        self.registerProducer(writer, True)
+        writer.start()
+        stop = stream(writer.take)
+
+        def gone(_: object) -> None:
+            stop()
+            writer.stop()
+
+        self.notifyFinish().addErrback(gone)
 
     def drop(self) -> None:
         """Lets its connection go without an answer."""
@@ -163,6 +184,10 @@ class AdministrationChannel(http.HTTPChannel):
         self._timer.stop()
         self.site.closed(self)
         super().connectionLost(reason)
+
+    def stay(self) -> None:
+        """Has no deadline any more: who sends an answer without an end sees to it."""
+        self._timer.set(None)
 
     def drop(self) -> None:
         """Ends it at once, with all that is on its way."""

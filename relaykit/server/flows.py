@@ -138,6 +138,12 @@ class ProxyFlow(Ending):
         raise NotImplementedError
 
     @property
+    def seconds(self) -> float:
+        """How long it has been there."""
+        since: float = self.proxy.clock.seconds() - self._since
+        return since
+
+    @property
     def has_alternative(self) -> bool:
         """Whether its user could be served elsewhere, as long as nothing of it was delivered."""
         return False

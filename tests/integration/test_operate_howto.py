@@ -73,7 +73,7 @@ class WebServerTests(WalkTestCase):
         server.wait_for("the web server listens on")
         token = tomllib.loads(self.listing("operate/frps-web.toml"))["auth"]["token"]
         public = free_port()
-        self.begin(
+        client = self.begin(
             f"RELAYKIT_TOKEN={token} relaykit tcp {free_port()} --server 127.0.0.1:{port} "
             f"--remote-port {public} --name ssh"
         )
@@ -83,6 +83,13 @@ class WebServerTests(WalkTestCase):
         self.assertEqual((info["bindPort"], info["clientCounts"]), (port, 1))
         self.assertEqual([each["online"] for each in clients], [True])
         (proxy,) = proxies["proxies"]
+        *asking, following = self.listing("operate/own-server.sh").splitlines()
+        users, refusals = [json.loads(self.do(each)) for each in asking]
+        self.assertEqual((users["items"], refusals["items"]), ([], []))
+        followed = self.begin(following.replace("curl ", "curl --no-buffer --silent "))
+        followed.wait_for(":")
+        client.stop()
+        followed.wait_for("event: client-disconnected")
         self.assertEqual((proxy["name"], proxy["conf"]["remotePort"]), ("ssh", public))
 
     def test_asked(self) -> None:

@@ -1,0 +1,3 @@
+curl --fail -u "admin:a password of yours" http://127.0.0.1:7500/api/relaykit/v1/users
+curl --fail -u "admin:a password of yours" http://127.0.0.1:7500/api/relaykit/v1/refusals
+curl --fail -u "admin:a password of yours" http://127.0.0.1:7500/api/relaykit/v1/events

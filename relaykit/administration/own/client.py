@@ -1,0 +1,95 @@
+"""What relaykit's own API has of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from relaykit.administration.calls import Answer, Call, json_answer
+from relaykit.administration.own.openapi import PREFIX, own_failure
+from relaykit.administration.own.shapes import ClientProxies, ClientProxy, ClientVisitor
+from relaykit.administration.own.users import RELAYED, UserFlow, user_routes
+from relaykit.administration.routes import Route
+from relaykit.errors import problem_of
+
+if TYPE_CHECKING:
+    from relaykit.client.service import RelayClient
+
+__all__ = ["own_client_routes"]
+
+
+def own_client_routes(
+    client: RelayClient, now: Callable[[], float], wall_clock: Callable[[], float]
+) -> Iterator[Route]:
+    """What a client can be asked and told.
+
+    :param now: seconds of the client's clock.
+    :param wall_clock: seconds since 1970.
+    """
+    api = _ClientApi(client, now)
+    yield Route(
+        method="GET",
+        path=f"{PREFIX}/proxies",
+        handler=api.proxies,
+        failed=own_failure,
+        summary="The proxies and visitors, how they stand, and why those that are not up are not.",
+        told=ClientProxies,
+    )
+    yield from user_routes(api.flows, wall_clock)
+
+
+@frozen
+class _ClientApi:
+    _client: RelayClient
+    _now: Callable[[], float]
+
+    def proxies(self, call: Call) -> Answer:
+        """All of them."""
+        status = self._client.status()
+        return json_answer(
+            ClientProxies(
+                connected=status.connected,
+                proxies=[
+                    ClientProxy(
+                        name=each.name,
+                        type=each.type,
+                        state=each.state.value,
+                        health="" if each.health is None else each.health.state.value,
+                        reason=each.reason,
+                        problem=problem_of(each.reason),
+                        address=each.address,
+                        path=each.way,
+                        users=each.users,
+                        next_try_s=self._seconds_to(each.next_try),
+                    )
+                    for each in status.proxies
+                ],
+                visitors=[
+                    ClientVisitor(
+                        name=each.name,
+                        listening="" if each.listening is None else str(each.listening),
+                        reason=each.reason,
+                        problem=problem_of(each.reason),
+                        path=each.way,
+                        users=each.users,
+                        next_try_s=self._seconds_to(each.next_try),
+                    )
+                    for each in status.visitors
+                ],
+            )
+        )
+
+    def flows(self) -> Iterator[UserFlow]:
+        """What users have."""
+        status, identity = self._client.status(), self._client.identity
+        ways = {each.name: each.way for each in status.proxies}
+        ways.update((each.name, each.way) for each in status.visitors)
+        for name, flow, origin in self._client.flows():
+            yield UserFlow(
+                proxy=name, client=identity, origin=origin, flow=flow, path=ways.get(name) or RELAYED
+            )
+
+    def _seconds_to(self, at: float | None) -> float | None:
+        return None if at is None else max(0.0, round(at - self._now(), 3))

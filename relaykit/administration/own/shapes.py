@@ -1,0 +1,118 @@
+"""What relaykit's own API answers: the OpenAPI document is made of these classes."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "ClientProxies",
+    "ClientProxy",
+    "ClientVisitor",
+    "EndedUsers",
+    "Failed",
+    "Refusal",
+    "Refusals",
+    "Shape",
+    "User",
+    "Users",
+]
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What an answer consists of; times are seconds since 1970, and amounts are bytes."""
+
+
+class Failed(Shape, frozen=True, kw_only=True):
+    """Why a call was refused or has failed."""
+
+    error: str
+
+
+class User(Shape, frozen=True, kw_only=True):
+    """Somebody who uses a proxy or a visitor at the moment.
+
+    ``in`` is from users to the client.  Rates are bytes a second from the beginning on; null, as ``since``,
+    where that is not known.
+    """
+
+    proxy: str
+    client: str
+    address: str
+    path: str
+    is_waiting: bool
+    since: float | None
+    bytes_in: int
+    bytes_out: int
+    rate_in: float | None
+    rate_out: float | None
+
+
+class Users(Shape, frozen=True, kw_only=True):
+    """One page of users; ``total`` is how many there are on all pages."""
+
+    total: int
+    page: int
+    page_size: int
+    items: list[User]
+
+
+class EndedUsers(Shape, frozen=True, kw_only=True):
+    """How many connections of users, or sessions of clients, were ended."""
+
+    ended: int
+
+
+class Refusal(Shape, frozen=True, kw_only=True):
+    """A proxy that a client asked for, and that is not up because the server said no."""
+
+    proxy: str
+    type: str
+    client: str
+    reason: str
+    code: str
+    problem: str
+    at: float
+
+
+class Refusals(Shape, frozen=True, kw_only=True):
+    """The proxies that are not up, the latest refusal last."""
+
+    items: list[Refusal]
+
+
+class ClientProxy(Shape, frozen=True, kw_only=True):
+    """A proxy of a client; ``problem`` is an id of the page on troubleshooting, empty for none.
+
+    ``nextTryS`` are the seconds until the server is asked again, null if it is not.
+    """
+
+    name: str
+    type: str
+    state: str
+    health: str
+    reason: str
+    problem: str
+    address: str
+    path: str
+    users: int
+    next_try_s: float | None
+
+
+class ClientVisitor(Shape, frozen=True, kw_only=True):
+    """A visitor of a client, likewise; ``listening`` is empty while it has no port."""
+
+    name: str
+    listening: str
+    reason: str
+    problem: str
+    path: str
+    users: int
+    next_try_s: float | None
+
+
+class ClientProxies(Shape, frozen=True, kw_only=True):
+    """All proxies and visitors of a client, and whether it is connected to its server."""
+
+    connected: bool
+    proxies: list[ClientProxy]
+    visitors: list[ClientVisitor]

@@ -1,0 +1,110 @@
+"""Tests for :mod:`relaykit.administration.own.client`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define, field
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.administration.own.client import own_client_routes
+from relaykit.administration.own.openapi import document
+from relaykit.client.status import (
+    ClientStatus,
+    Health,
+    HealthState,
+    ProxyStatus,
+    RegistrationState,
+    VisitorStatus,
+)
+from relaykit.values import Address, ClientIdentity, Ended, Origin
+from tests.administration.own.asking import OwnApi
+from tests.administration.own.test_users import FakeFlow
+
+
+@define
+class FakeClient:
+    """A client that stands as a test says."""
+
+    now: ClientStatus
+    identity: ClientIdentity = field(default=ClientIdentity("r", "ann", "c1"))
+    served: list[tuple[str, FakeFlow, Origin]] = field(factory=list)
+
+    def status(self) -> ClientStatus:
+        """How it stands."""
+        return self.now
+
+    def flows(self) -> Iterator[tuple[str, FakeFlow, Origin]]:
+        """Its users."""
+        return iter(self.served)
+
+
+class ClientTests(SynchronousTestCase):
+    """Tests for what a client can be asked and told."""
+
+    def setUp(self) -> None:
+        ssh = ProxyStatus(name="ssh", type="tcp", state=RegistrationState.RUNNING, address=":6000", users=1)
+        web = ProxyStatus(
+            name="web",
+            type="http",
+            state=RegistrationState.REFUSED,
+            reason="port already used",
+            next_try=107.5,
+            health=Health(HealthState.HEALTHY, 1.0),
+        )
+        desk = VisitorStatus(name="desk", listening=Address("127.0.0.1", 9000), users=1, way="direct, by UDP")
+        closed = VisitorStatus(name="closed", reason="it is taken", next_try=99.0)
+        self.flow = FakeFlow()
+        origin = Origin(source=Address("127.0.0.1", 40000))
+        self.client = FakeClient(
+            ClientStatus(connected=True, proxies=(ssh, web), visitors=(desk, closed)),
+            served=[("ssh", FakeFlow(), Origin()), ("desk", self.flow, origin)],
+        )
+        client: Any = self.client
+        self.api = OwnApi(tuple(own_client_routes(client, lambda: 100.0, lambda: 1000.0)))
+
+    def test_proxies(self) -> None:
+        """Proxies and visitors are told with how they stand, and why they are not up."""
+        told = self.api.ask("GET", "/proxies").json
+        self.assertTrue(told["connected"])
+        ssh, web = told["proxies"]
+        self.assertEqual(
+            ssh,
+            {
+                "name": "ssh",
+                "type": "tcp",
+                "state": "running",
+                "health": "",
+                "reason": "",
+                "problem": "",
+                "address": ":6000",
+                "path": "",
+                "users": 1,
+                "nextTryS": None,
+            },
+        )
+        self.assertEqual(
+            (web["state"], web["problem"], web["nextTryS"], web["health"]),
+            ("refused", "port-in-use", 7.5, "healthy"),
+        )
+        desk, closed = told["visitors"]
+        self.assertEqual((desk["listening"], desk["path"]), ("127.0.0.1:9000", "direct, by UDP"))
+        self.assertEqual((closed["listening"], closed["nextTryS"]), ("", 0.0))
+
+    def test_users(self) -> None:
+        """Users are told with the way that they come, and one can be ended."""
+        first, second = self.api.ask("GET", "/users").json["items"]
+        self.assertEqual((first["path"], first["address"], first["client"]), ("relay", "", "ann.c1"))
+        self.assertEqual((second["path"], second["address"]), ("direct, by UDP", "127.0.0.1:40000"))
+        ended = self.api.ask("DELETE", "/users?proxy=desk&address=127.0.0.1:40000")
+        self.assertEqual(ended.json, {"ended": 1})
+        self.assertEqual(self.flow.ended, [Ended.OPERATOR])
+
+    def test_described(self) -> None:
+        """Every path that is described is one that these tests ask."""
+        told = document(self.api.routes, "a client")
+        self.assertEqual(
+            {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
+            {"/proxies": {"get"}, "/users": {"get", "delete"}},
+        )
