@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWER_S",
     "MOST_BODY_BYTES",
+    "MOST_BODY_OF_STRANGERS",
     "MOST_CONNECTIONS",
     "MOST_HEADERS",
     "MOST_HEAD_BYTES",
@@ -57,6 +58,9 @@ MOST_HEAD_BYTES = 16 * 1024
 MOST_BODY_BYTES = 4 * 1024 * 1024
 """Bytes of the body of one request: a configuration file with 10,000 proxies has 2 MB."""
 
+MOST_BODY_OF_STRANGERS = 64 * 1024
+"""The same of who does not tell the password: nothing of it will be looked at."""
+
 REQUEST_S = 60.0
 """Seconds from the beginning of a connection, or the end of an answer, until the next request is complete;
 frp's figure."""
@@ -74,17 +78,20 @@ class AdministrationRequest(http.Request):
     content: BytesIO
     is_gone = False
     _is_refused = False
+    _most_body = 0
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
-        if length is not None and length > MOST_BODY_BYTES:
+        if self.channel is not None:
+            self._most_body = self.channel.site.most_body(self)
+        if length is not None and length > self._most_body:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._is_refused:
             return
         self.content.write(data)
-        if self.content.tell() > MOST_BODY_BYTES:
+        if self.content.tell() > self._most_body:
             self._refuse()
 
     def parseCookies(self) -> None:
@@ -245,6 +252,11 @@ class AdministrationSite(ServerFactory):
         """A connection is gone."""
         self._channels.discard(channel)
         self._room.leave(channel)
+
+    def most_body(self, request: AdministrationRequest) -> int:
+        """Bytes that the body of a request may have, whose head is there."""
+        is_known = self._guard is None or self._guard.admits(request.header("Authorization"))
+        return MOST_BODY_BYTES if is_known else MOST_BODY_OF_STRANGERS
 
     def end(self) -> None:
         """Ends all connections, those that wait for an answer too."""

@@ -18,6 +18,7 @@ from relaykit.administration.routes import Route
 from relaykit.administration.site import (
     ANSWER_S,
     MOST_BODY_BYTES,
+    MOST_BODY_OF_STRANGERS,
     MOST_CONNECTIONS,
     MOST_HEAD_BYTES,
     MOST_HEADERS,
@@ -259,6 +260,18 @@ class GuardedTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.body), (401, b"Unauthorized\n"))
         self.assertEqual(answer.headers["WWW-Authenticate"], 'Basic realm="Restricted"')
         self.assertEqual(self.calls, 1)
+
+    def test_body_of_strangers(self) -> None:
+        """Who does not know the password can have little kept in memory."""
+        body = bytes(MOST_BODY_OF_STRANGERS + 1)
+        for headers, status in ({"Authorization": KNOWN}, 200), ({}, 413), ({"Authorization": WRONG}, 413):
+            connection = Connection(self.site)
+            connection.ask("PUT", "/put", body, **headers)
+            self.assertEqual(self.statuses(connection), [status])
+        connection = Connection(self.site)
+        connection.ask("PUT", "/put", Transfer_Encoding="chunked")
+        connection.send(b"%x\r\n%b\r\n" % (len(body), body))
+        self.assertEqual(self.statuses(connection), [413])
 
     def test_open(self) -> None:
         """Nobody is asked for it at ``/healthz``, nor where there is nothing."""
