@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relaykit.interfaces import ICarrier
 from relaykit.plugins import Carriers
 from tests.integration.programs import FORKED, PATIENCE_S, Program, free_ports, relaykit_command
 from tests.integration.traffic import LOOPBACK, Service, echo
@@ -72,9 +73,7 @@ class Way:
 
         :raises SkipTest: the carrier needs what is not installed here.
         """
-        carrier = Carriers.installed().get(self.carrier)
-        if lack := carrier.lacks():
-            raise SkipTest(f"{carrier.name} {lack}")
+        carrier = self._carrier
         own_port = {f"{carrier.name}BindPort": bind_port} if carrier.capabilities.own_port else {}
         return {"transport.tcpMux": self.mux, **own_port}
 
@@ -89,6 +88,41 @@ class Way:
             "transport.tcpMux": self.mux,
             "transport.protocol": self.carrier,
         }
+
+    @property
+    def is_muxed(self) -> bool:
+        """Whether all streams of a session share one connection."""
+        return self.mux or self._carrier.capabilities.streams
+
+    @property
+    def tells_ends(self) -> bool:
+        """Whether an end hears from the system that the program at the other one is gone."""
+        return not self._carrier.capabilities.own_port
+
+    def server_pings(self, interval_s: int) -> Table:
+        """What makes a server notice within two intervals that a client is silent."""
+        return self._pings(interval_s) or {"transport.heartbeatTimeout": 2 * interval_s}
+
+    def client_pings(self, interval_s: int) -> Table:
+        """The same for a client and a silent server."""
+        return self._pings(interval_s) or {"transport.heartbeatInterval": interval_s}
+
+    def _pings(self, interval_s: int) -> Table:
+        if self._carrier.capabilities.streams:
+            own = f"transport.{self.carrier}"
+            return {f"{own}.keepalivePeriod": interval_s, f"{own}.maxIdleTimeout": 2 * interval_s}
+        return {"transport.tcpMuxKeepaliveInterval": interval_s} if self.mux else NOTHING
+
+    @property
+    def _carrier(self) -> ICarrier:
+        """What it is.
+
+        :raises SkipTest: it needs what is not installed here.
+        """
+        carrier = Carriers.installed().get(self.carrier)
+        if lack := carrier.lacks():
+            raise SkipTest(f"{carrier.name} {lack}")
+        return carrier
 
     @property
     def flow(self) -> Table:

@@ -27,7 +27,9 @@ from tests.integration.traffic import (
 )
 
 __all__ = [
+    "EACH_CONNECTION",
     "ENOUGH_BYTES",
+    "EVERY_CARRIER",
     "MUCH_BYTES",
     "OVER_DATAGRAMS",
     "SOME_WAYS",
@@ -67,6 +69,15 @@ OVER_DATAGRAMS = (
 """The carriers over UDP, of which QUIC has no need of mux."""
 
 
+EVERY_CARRIER = tuple(
+    Way("auto", tls=True, mux=True, carrier=each) for each in ("tcp", "websocket", "wss", "quic", "kcp")
+)
+"""Each carrier as it is where the file says nothing but its name."""
+
+EACH_CONNECTION = tuple(evolve(each, mux=False) for each in EVERY_CARRIER if each.carrier != "quic")
+"""Those that can make a connection for each stream, doing so."""
+
+
 class Named(Protocol):
     """One of several ways to run a test."""
 
@@ -78,8 +89,8 @@ class Named(Protocol):
 CaseT = TypeVar("CaseT", bound=type[Any])
 
 
-def test_each(scenario: str, ways: Iterable[Named]) -> Callable[[CaseT], CaseT]:
-    """Gives a class one test a way, each of which calls the method ``scenario`` with it."""
+def test_each(scenario: str, ways: Iterable[Named], skip: str | None = None) -> Callable[[CaseT], CaseT]:
+    """Gives a class one test a way, each of which calls the method ``scenario`` with it; or is skipped."""
 
     def decorate(cls: CaseT) -> CaseT:
         check = getattr(cls, scenario)
@@ -90,6 +101,8 @@ def test_each(scenario: str, ways: Iterable[Named]) -> Callable[[CaseT], CaseT]:
 
             test.__name__ = f"test_{scenario.removeprefix('check_')}_{way.name}"
             test.__doc__ = f"{check.__doc__}  ({way.name})"
+            if skip is not None:
+                test.skip = skip  # type: ignore[attr-defined]  # which trial looks for
             setattr(cls, test.__name__, test)
         return cls
 

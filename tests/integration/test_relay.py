@@ -8,7 +8,9 @@ import threading
 from tests.integration.programs import Program, free_port, relaykit_command
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way, every_way
 from tests.integration.scenarios import (
+    EACH_CONNECTION,
     ENOUGH_BYTES,
+    EVERY_CARRIER,
     MUCH_BYTES,
     SOME_WAYS,
     SOME_WEBSOCKETS,
@@ -49,6 +51,7 @@ ANSWER = b"all of it arrived, and you had ended before this was sent"
 @test_each("check_half_close", every_way("auto"))
 @test_each("check_half_close", every_way("auto", transforms=[False], carrier="websocket"))
 @test_each("check_half_close", [Way("auto", True, mux, carrier="wss") for mux in (False, True)])
+@test_each("check_half_close", EVERY_CARRIER[-2:] + EACH_CONNECTION[-1:])
 class HalfCloseTests(RelayTestCase):
     """Where both ends are ours, the end of one direction does not end the other."""
 
@@ -68,7 +71,7 @@ class HalfCloseTests(RelayTestCase):
 
         turns = iter((serve, serve, serve_in_turn, serve_in_turn))
         service = self.start_service(lambda connection: next(turns)(connection))
-        self.start_server()
+        self.start_server(way.server(self.bind_port))
         published = self.publish(way, service)
         for port in (published.tcp, published.stcp):
             with dial(port) as user:

@@ -12,9 +12,9 @@ from attrs import define, field
 
 from relaykit.sansio.control.pool import POOL_HEADROOM
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, why_short
-from tests.integration.faults.test_endurance import DIRECT
 from tests.integration.programs import PATIENCE_S, Program, free_ports, frp_command, missing_frp
-from tests.integration.relays import SECRET_KEY, Table
+from tests.integration.relays import SECRET_KEY, Way
+from tests.integration.scenarios import EACH_CONNECTION, EVERY_CARRIER, test_each
 from tests.integration.traffic import LOOPBACK, PIECE_BYTES, dial, receive_exactly
 
 GONE_WITHIN_S = 2.0
@@ -37,6 +37,8 @@ ORDER = b"d"
 """Orders a download; any other byte is the beginning of an upload, which nobody reads."""
 
 _RESET = struct.pack("ii", 1, 0)
+
+WITH_FRP = (EVERY_CARRIER[0], *EACH_CONNECTION[:2])
 
 Leave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """How a user goes."""
@@ -122,19 +124,19 @@ def come_and_leave(
     asyncio.run(all_of_them())
 
 
-class BrokenOffTests(FaultTestCase):
-    """Both ends ours."""
+class BrokenOffTestCase(FaultTestCase):
+    """A service that is published and visited, and users who leave."""
 
     users = 3 * AT_ONCE
 
-    def begin(self, table: Table) -> Mapping[str, Program]:
+    def begin(self, way: Way) -> Mapping[str, Program]:
         """A server, a client that publishes the service twice, and a client that visits it."""
         self.supplier = Supplier()
         service = self.start_service(self.supplier)
         self.port, self.visitor_port = free_ports(2)
-        server = self.start_server({"transport.tcpMux": table.get("transport.tcpMux", True)})
+        server = self.start_server(way.server(self.bind_port))
         client = self.start_client(
-            table,
+            way.client,
             [
                 {"name": "open", "type": "tcp", "localPort": service.port, "remotePort": self.port},
                 {"name": "secret", "type": "stcp", "localPort": service.port, "secretKey": SECRET_KEY},
@@ -142,7 +144,7 @@ class BrokenOffTests(FaultTestCase):
         )
         client.wait_for("start proxy success", 2)
         visitor = self.start_client(
-            table,
+            way.client,
             visitors=[
                 {
                     "name": "visitor",
@@ -156,9 +158,9 @@ class BrokenOffTests(FaultTestCase):
         visitor.wait_for("start visitor success")
         return {"server": server, "client": client, "visitor": visitor}
 
-    def check(self, table: Table) -> None:
+    def check_left(self, way: Way) -> None:
         """Whoever leaves, and however: soon there is nothing left of it anywhere."""
-        programs = self.begin(table)
+        programs = self.begin(way)
         for port in (self.port, self.visitor_port):
             come_and_leave(download, port, reset, 2)
         self.until("nobody is served", lambda: not self.supplier.serving)
@@ -182,21 +184,15 @@ class BrokenOffTests(FaultTestCase):
                 how = f"{name}, {what.__name__}, {leave.__name__}"
                 self.took(f"{how}: nothing left after", took_s, GONE_WITHIN_S + ALLOWANCE_S)
 
-    def test_mux(self) -> None:
-        """Nothing is left of users who left, where all share a connection."""
-        self.check({})
 
-    def test_direct(self) -> None:
-        """Nothing is left of users who left, where each has a connection of its own."""
-        self.check(DIRECT)
-
-    def test_websocket(self) -> None:
-        """Nothing is left of users who left, where each has a WebSocket connection of its own."""
-        self.check({**DIRECT, "transport.protocol": "websocket"})
+@test_each("check_left", [*EVERY_CARRIER[:1], *EVERY_CARRIER[3:], *EACH_CONNECTION[:2]])
+@test_each("check_left", EVERY_CARRIER[1:3] + EACH_CONNECTION[2:], why_short())
+class BrokenOffTests(BrokenOffTestCase):
+    """Both ends ours."""
 
     def test_half_close(self) -> None:
         """A user who only ended its own direction gets all that the service has to say, for long."""
-        self.begin({})
+        self.begin(EVERY_CARRIER[0])
         for port in (self.port, self.visitor_port):
             with dial(port) as user:
                 user.sendall(ORDER)
@@ -206,18 +202,15 @@ class BrokenOffTests(FaultTestCase):
                     self.rest(GONE_WITHIN_S / 2)
 
 
-class ManyBrokenOffTests(BrokenOffTests):
+class ManyBrokenOffTestCase(BrokenOffTestCase):
     """Ten thousand users who left leave no descriptor and no memory behind."""
 
     skip = why_short()
     many = 10_000
 
-    def test_half_close(self) -> None:
-        """One user of that kind is enough, and frp has no half-close."""
-
-    def check(self, table: Table) -> None:
+    def check_left(self, way: Way) -> None:
         """Descriptors and memory after a thousand are those after ten times as many."""
-        programs = self.begin(table)
+        programs = self.begin(way)
         come_and_leave(download, self.port, close, self.many // 10)
         self.until("nobody is served", lambda: not self.supplier.serving)
         self.rest(5.0)
@@ -238,14 +231,21 @@ class ManyBrokenOffTests(BrokenOffTests):
             self.assertLess(program.resident_bytes(), before[name][1] * 1.2)
 
 
-class FrpsBrokenOffTests(ManyBrokenOffTests):
+@test_each("check_left", EVERY_CARRIER + EACH_CONNECTION)
+class ManyBrokenOffTests(ManyBrokenOffTestCase):
+    """Both ends ours."""
+
+
+@test_each("check_left", WITH_FRP)
+class FrpsBrokenOffTests(ManyBrokenOffTestCase):
     """The same with frp's server."""
 
     skip = why_short() or missing_frp()
     server_command = frp_command("frps")
 
 
-class FrpcBrokenOffTests(ManyBrokenOffTests):
+@test_each("check_left", WITH_FRP)
+class FrpcBrokenOffTests(ManyBrokenOffTestCase):
     """The same with frp's clients."""
 
     skip = why_short() or missing_frp()

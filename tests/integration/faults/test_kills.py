@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.integration.faults.case import FaultTestCase, takes_long, why_short
+from tests.integration.faults.case import FaultTestCase, why_short
 from tests.integration.programs import Program
-from tests.integration.relays import NOTHING, SECRET_KEY, Table
+from tests.integration.relays import SECRET_KEY, Table, Way
+from tests.integration.scenarios import EACH_CONNECTION, EVERY_CARRIER, test_each
 
 USERS = 50
+
+INTERVAL_S = 2
+"""Seconds between signs of life, where nothing else tells that a server is gone."""
 
 NO_MUX: Table = {"transport.tcpMux": False}
 
@@ -17,15 +21,20 @@ NO_MUX: Table = {"transport.tcpMux": False}
 class KillTestCase(FaultTestCase):
     """SIGKILL under users who talk all the time."""
 
-    def check_killed(self, program: Program, restart: Callable[[], object]) -> None:
-        """Every user's connection ends, and every user is served again."""
+    def check_killed(self, program: Program, restart: Callable[[], object], is_told: bool = True) -> None:
+        """Every user's connection ends, and every user is served again.
+
+        :param is_told: whether the system tells the other end; else the one that comes back does.
+        """
         crowd = self.crowd(USERS)
         crowd.wait_served()
         killed = time.monotonic()
         program.kill()
-        noticed_s = crowd.wait_ended(killed)
+        if is_told:
+            crowd.wait_ended(killed)
         restart()
         restarted = time.monotonic()
+        noticed_s = crowd.wait_ended(killed)
         first_s = self.until_served()
         crowd.wait_served()
         self.figure("until every user knew", noticed_s)
@@ -35,39 +44,29 @@ class KillTestCase(FaultTestCase):
         self.figure("bytes checked", crowd.content, "bytes")
 
 
+@test_each("check_server", [way for way in EVERY_CARRIER if way.carrier in ("tcp", "quic")])
+@test_each("check_server", [*EVERY_CARRIER[1:3], EVERY_CARRIER[4], *EACH_CONNECTION], why_short())
+@test_each("check_client", [EACH_CONNECTION[0], EVERY_CARRIER[4]])
+@test_each("check_client", [*EVERY_CARRIER[:4], *EACH_CONNECTION[1:]], why_short())
 class KillTests(KillTestCase):
     """Users come to a port of the server."""
 
-    def check_server(self, table: Table) -> None:
+    def check_server(self, way: Way) -> None:
         """The server is killed."""
-        server = self.start_server()
-        self.publish_echo(table)
-        self.check_killed(server, self.start_server)
+        server = self.begin_server(way)
+        self.publish_echo({**way.client, **way.client_pings(INTERVAL_S)})
+        self.check_killed(server, lambda: self.begin_server(way), way.tells_ends)
 
-    def check_client(self, table: Table) -> None:
+    def check_client(self, way: Way) -> None:
         """The client is killed."""
-        self.start_server()
+        self.begin_server(way)
         service = self.start_service()
-        client = self.publish_echo(table, service)
-        self.check_killed(client, lambda: self.publish_echo(table, service, wait=False))
+        client = self.publish_echo(way.client, service)
+        self.check_killed(client, lambda: self.publish_echo(way.client, service, wait=False), way.tells_ends)
 
-    def test_server(self) -> None:
-        """The server, with mux."""
-        self.check_server(NOTHING)
-
-    @takes_long
-    def test_server_direct(self) -> None:
-        """The server, without mux."""
-        self.check_server(NO_MUX)
-
-    @takes_long
-    def test_client(self) -> None:
-        """The client, with mux."""
-        self.check_client(NOTHING)
-
-    def test_client_direct(self) -> None:
-        """The client, without mux."""
-        self.check_client(NO_MUX)
+    def begin_server(self, way: Way) -> Program:
+        """One for such clients."""
+        return self.start_server(way.server(self.bind_port))
 
 
 class VisitedKillTests(KillTestCase):

@@ -8,14 +8,23 @@ import socket
 import threading
 import time
 
+from attrs import evolve
+
 from tests.integration.faults.case import ALLOWANCE_S, FaultTestCase, WireTestCase, takes_long, why_short
 from tests.integration.programs import PATIENCE_S, Program, frp_command, missing_frp
-from tests.integration.relays import NOTHING, Table
+from tests.integration.relays import NOTHING, Table, Way
+from tests.integration.scenarios import EACH_CONNECTION, EVERY_CARRIER, test_each
 from tests.integration.traffic import dial, echo, receive_exactly
 
 USERS = 10
 
-PINGS: Table = {"transport.tcpMuxKeepaliveInterval": 2}
+INTERVAL_S = 2
+"""Seconds between signs of life."""
+
+PINGS: Table = {"transport.tcpMuxKeepaliveInterval": INTERVAL_S}
+
+OLDER = tuple(evolve(EVERY_CARRIER[0], wire="v1", tls=mux, mux=mux) for mux in (True, False))
+"""The older version of the wire, in other ways, too."""
 
 BEGUN_BYTES = 1_000_000
 """What comes of a download before it gets stuck."""
@@ -220,56 +229,24 @@ class FrozenForLongTests(FrozenTestCase):
         self.check_frozen("server", 90.0, direct, direct, lost=True, within_s=60.0)
 
 
+@test_each("check_way", EVERY_CARRIER[3:4])
+@test_each("check_way", [*EVERY_CARRIER[:3], *EVERY_CARRIER[4:], *EACH_CONNECTION, *OLDER], why_short())
 class FrozenWayTests(FrozenTestCase):
     """The client notices over every way of connecting."""
 
-    skip = why_short()
-
-    def check_way(self, client: Table) -> None:
+    def check_way(self, way: Way) -> None:
         """A server that stands still is noticed within two intervals, and found again."""
-        mux = client.get("transport.tcpMux", True)
-        interval: Table = {"transport.tcpMuxKeepaliveInterval" if mux else "transport.heartbeatInterval": 2}
-        self.check_frozen("server", 6.0, NOTHING, {**client, **interval}, lost=True)
-
-    def test_mux_plain(self) -> None:
-        """Mux, without TLS."""
-        self.check_way({"transport.tls.enable": False})
-
-    def test_mux_older(self) -> None:
-        """Mux, in the older version of the wire."""
-        self.check_way({"transport.wireProtocol": "v1"})
-
-    def test_direct(self) -> None:
-        """TLS, without mux."""
-        self.check_way({"transport.tcpMux": False})
-
-    def test_direct_plain(self) -> None:
-        """Neither."""
-        self.check_way({"transport.tcpMux": False, "transport.tls.enable": False})
-
-    def test_websocket(self) -> None:
-        """Mux, over WebSocket."""
-        self.check_way({"transport.protocol": "websocket"})
-
-    def test_direct_websocket(self) -> None:
-        """WebSocket, without mux."""
-        self.check_way({"transport.protocol": "websocket", "transport.tcpMux": False})
-
-    def test_direct_older(self) -> None:
-        """Neither, in the older version of the wire."""
-        self.check_way(
-            {
-                "transport.tcpMux": False,
-                "transport.tls.enable": False,
-                "transport.wireProtocol": "v1",
-            }
-        )
+        client = {**way.client, **way.client_pings(INTERVAL_S)}
+        self.check_frozen("server", 6.0, way.server(self.bind_port), client, lost=True)
 
 
+@test_each("check_server", EVERY_CARRIER[:1])
+@test_each("check_server", EVERY_CARRIER[1:] + EACH_CONNECTION, why_short())
+@test_each("check_client", EVERY_CARRIER + EACH_CONNECTION, why_short())
 class StuckTests(FaultTestCase):
     """A program stands still while so much is on its way to it that nothing more can be sent."""
 
-    def check_stuck(self, which: str, mux: bool) -> None:
+    def check_stuck(self, which: str, way: Way) -> None:
         """The other end notices all the same: no sign of life waits for room."""
 
         def pour(connection: socket.socket) -> None:
@@ -278,9 +255,11 @@ class StuckTests(FaultTestCase):
                 while True:
                     connection.sendall(bytes(65536))
 
-        table: Table = {"transport.tcpMux": mux, **PINGS, "transport.heartbeatInterval": 2}
-        server = self.start_server({"transport.tcpMux": mux, **PINGS, "transport.heartbeatTimeout": 4})
-        client = self.publish_echo(table, self.start_service(pour if which == "server" else swallow))
+        server = self.start_server({**way.server(self.bind_port), **way.server_pings(INTERVAL_S)})
+        client = self.publish_echo(
+            {**way.client, **way.client_pings(INTERVAL_S)},
+            self.start_service(pour if which == "server" else swallow),
+        )
         if which == "server":
             self.until("a download is on its way", self.has_begun_a_download)
         else:
@@ -308,24 +287,13 @@ class StuckTests(FaultTestCase):
             return len(receive_exactly(user, BEGUN_BYTES)) == BEGUN_BYTES
         return False
 
-    def test_server(self) -> None:
-        """A server, with mux, where a download is stuck in the way of the pings."""
-        self.check_stuck("server", mux=True)
+    def check_server(self, way: Way) -> None:
+        """A server, where a download is stuck in the way of the signs of life."""
+        self.check_stuck("server", way)
 
-    @takes_long
-    def test_client(self) -> None:
-        """A client, with mux, where an upload is."""
-        self.check_stuck("client", mux=True)
-
-    @takes_long
-    def test_server_direct(self) -> None:
-        """A server, without mux."""
-        self.check_stuck("server", mux=False)
-
-    @takes_long
-    def test_client_direct(self) -> None:
-        """A client, without mux."""
-        self.check_stuck("client", mux=False)
+    def check_client(self, way: Way) -> None:
+        """A client, where an upload is."""
+        self.check_stuck("client", way)
 
 
 class FrozenFrpsTests(FrozenTestCase):
