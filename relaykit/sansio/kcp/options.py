@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from attrs import frozen
 
-__all__ = ["FRP_CLIENT", "FRP_SERVER", "FRP_TUNNEL", "KcpOptions"]
+__all__ = ["ASK_AFTER_SILENCE_S", "FRP_CLIENT", "FRP_SERVER", "FRP_TUNNEL", "KcpOptions"]
 
 
 @frozen
@@ -23,6 +24,8 @@ class KcpOptions:
     :ivar parity_for_s: seconds for which each ten datagrams with a prefix are followed by three of parity,
         from when one was lost.  Infinite: always, as frp does; that is three tenths more datagrams and three
         times the work, on lines that lose nothing, too.  Negative: never.
+    :ivar ask_after_silence_s: seconds without a word of the peer after which it is asked for one, which every
+        end of KCP answers.  Infinite: never, where what runs above asks.
     """
 
     send_window: int = 1024
@@ -33,12 +36,17 @@ class KcpOptions:
     resend_after: int = 2
     has_prefix: bool = True
     parity_for_s: float = 5.0
+    ask_after_silence_s: float = inf
 
 
-FRP_SERVER: Final = KcpOptions()
+ASK_AFTER_SILENCE_S: Final = 30.0
+"""Between client and server, where without mux nothing else is said while a user is silent: often enough for
+routers and ports, which forget who says nothing."""
+
+FRP_SERVER: Final = KcpOptions(ask_after_silence_s=ASK_AFTER_SILENCE_S)
 """Sessions that frp's server accepts.  Source: frp, pkg/util/net/kcp.go (ListenKcp)."""
 
-FRP_CLIENT: Final = KcpOptions(send_window=128, receive_window=512)
+FRP_CLIENT: Final = KcpOptions(send_window=128, receive_window=512, ask_after_silence_s=ASK_AFTER_SILENCE_S)
 """Sessions that frp's client opens.  The server would take more than it sends: 128 segments, acknowledged
 every 20 ms, are 8 MB/s at most.  Source: frp, golib net/dial.go (dialKCPServer)."""
 

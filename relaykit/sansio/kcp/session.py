@@ -57,6 +57,11 @@ MOST_ASK_AFTER_S: Final = 120.0
 """The longest one.  Source: ikcp.c (IKCP_PROBE_LIMIT)."""
 
 
+SILENCE_ASK_AGAIN_S: Final = 5.0
+"""Seconds until a silent peer is asked for a word again: six times within :data:`UNANSWERED_S`, as questions
+and answers may be lost."""
+
+
 @frozen
 class SessionLost:
     """The peer does not answer any more."""
@@ -88,6 +93,7 @@ class KcpSession:
         "_options",
         "_receiving",
         "_sending",
+        "_silence_asked_at",
         "_takes_always",
         "_waits_since",
         "_word_expected",
@@ -112,6 +118,8 @@ class KcpSession:
         self._ask_at: float | None = None
         self._ask_after_s = ASK_AFTER_S
         self._is_asked = False
+        self._silence_asked_at: float | None = None
+        """When the peer was asked last because it is silent; None where it is not."""
         self._answer_by_s = UNANSWERED_S
         self._takes_always = False
         self._waits_since: float | None = None
@@ -197,7 +205,7 @@ class KcpSession:
         if self._is_asked:
             self._is_asked = False
             segments.append(pack_header(conversation, TELL, 0, window, stamp, 0, expected, 0))
-        if self._must_ask():
+        if self._must_ask() or self._must_ask_for_a_word():
             segments.append(pack_header(conversation, ASK, 0, window, stamp, 0, expected, 0))
             self._await_answer()
         for sent in self._take_pushes(stamp):
@@ -227,6 +235,7 @@ class KcpSession:
             due = min(due, self._burst_at)
         if self._ask_at is not None:
             due = min(due, self._ask_at)
+        due = min(due, self._silence_ask_at)
         if self._waits_since is not None:
             due = min(due, self._gives_up_at(self._waits_since))
         return None if due == inf else max(due, self._now)
@@ -271,6 +280,9 @@ class KcpSession:
             self._progressed()
         if segments:
             self.heard_at = self._now
+            if self._silence_asked_at is not None:
+                self._silence_asked_at = None
+                self._progressed()
             if self._ask_at is not None and not self._takes_always:
                 # It lives, and has no room.
                 self._progressed()
@@ -322,6 +334,20 @@ class KcpSession:
             return False
         self._ask_after_s = min(1.5 * self._ask_after_s, MOST_ASK_AFTER_S)
         self._ask_at = self._now + self._ask_after_s
+        return True
+
+    @property
+    def _silence_ask_at(self) -> float:
+        """When the peer must be asked for a word, if none comes before."""
+        if self._silence_asked_at is None:
+            return self.heard_at + self._options.ask_after_silence_s
+        return self._silence_asked_at + SILENCE_ASK_AGAIN_S
+
+    def _must_ask_for_a_word(self) -> bool:
+        """Whether the peer, which is silent, must be asked now whether it is there."""
+        if self._now < self._silence_ask_at:
+            return False
+        self._silence_asked_at = self._now
         return True
 
     def _acknowledgements(self) -> list[bytes]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.kcp.fec import bare
-from relaykit.sansio.kcp.options import FRP_CLIENT, FRP_TUNNEL
+from relaykit.sansio.kcp.options import ASK_AFTER_SILENCE_S, FRP_CLIENT, FRP_SERVER, FRP_TUNNEL
 from relaykit.sansio.kcp.reed_solomon import SHARDS
 from relaykit.sansio.kcp.segments import ACK, ASK, MOST_DATAGRAM_BYTES, PUSH, TELL, pack_header, read_segments
 from relaykit.sansio.kcp.session import (
@@ -20,6 +20,7 @@ from relaykit.sansio.kcp.session import (
     BURST_PAUSE_S,
     BURST_SEGMENTS,
     MOST_ASK_AFTER_S,
+    SILENCE_ASK_AGAIN_S,
     UNANSWERED_S,
     KcpSession,
     SessionLost,
@@ -406,6 +407,39 @@ class PeerTests(SynchronousTestCase):
             session.receive(push(number, bytes(1000)), 0.0)
         self.assertLessEqual(len(session.read()), 17 * _PAYLOAD_BYTES)
         self.assertLessEqual(len(said(session, 0.0)), 17)
+
+    def test_silence(self) -> None:
+        """Two ends with nothing to say ask each other for a word now and then, and stay."""
+        line = Line(FRP_SERVER, LineWeather(loss=0.2), seed=3)
+        line.ends[0].write(b"hello")
+        line.run(1.0)
+        before = sum(line.sent)
+        line.run(20 * ASK_AFTER_SILENCE_S)
+        self.assertEqual(line.events, [[], []])
+        self.assertLess(sum(line.sent) - before, 6 * 20)
+
+    def test_nobody_there(self) -> None:
+        """A peer that answers no question is gone, though nothing was written that it must acknowledge."""
+        session = KcpSession(CONVERSATION, evolve(FRP_SERVER, has_prefix=False), 0.0)
+        asked = 0
+        while not (events := session.events()):
+            now = session.next_wakeup()
+            assert now is not None
+            session.wake(now)
+            asked += len(session.to_send(now))
+        self.assertEqual(events, [SessionLost()])
+        self.assertEqual(now, ASK_AFTER_SILENCE_S + UNANSWERED_S)
+        self.assertEqual(asked, UNANSWERED_S / SILENCE_ASK_AGAIN_S)
+
+    def test_answered_late(self) -> None:
+        """One word of the peer is enough, whenever it comes."""
+        session = KcpSession(CONVERSATION, evolve(FRP_SERVER, has_prefix=False), 0.0)
+        for word_at in (59.0, 118.0, 177.0):
+            while (now := session.next_wakeup() or 0.0) < word_at:
+                session.wake(now)
+                session.to_send(now)
+            session.receive(pack_header(CONVERSATION, TELL, 0, 128, 0, 0, 0, 0), word_at)
+        self.assertEqual(session.events(), [])
 
     def test_time_goes_back(self) -> None:
         """Time that goes back is no time that passes."""
