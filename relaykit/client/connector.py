@@ -49,6 +49,9 @@ __all__ = ["Connector"]
 NO_ANSWER = "frp's server wants transport.tcpMux to be the same at both ends"
 """What may be wrong where a server ends a connection without having said anything."""
 
+NO_TLS = "a server whose transport.tls.force is on answers nobody without TLS"
+"""The same on a connection without TLS; a carrier that tells no ends does not even tell that one."""
+
 GO_ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What frp calls processors, for its dashboard."""
 
@@ -164,7 +167,7 @@ class Connector:
                 if not silent and self._negotiation.closed_without_answer(version):
                     self.log.debug("the server does not seem to know wire v2; trying v1")
                     continue
-                raise SessionLost(f"{error}; {self._no_answer()}") from error
+                raise SessionLost(f"{error}; {self._no_answer(path, leg)}") from error
             except BindingFailedError as error:
                 _drop(path, leg)
                 raise self._unbound(error, session) from None
@@ -229,12 +232,14 @@ class Connector:
             self._binding.explained(session.binding_failure, known, _fingerprint(session))
         )
 
-    def _no_answer(self) -> str:
+    def _no_answer(self, path: IStreamPath, leg: IStreamLeg | None) -> str:
         """What may be the reason where a server ends a connection without a word."""
+        is_secure = leg is not None and ISecureSession.providedBy(path.connection_of(leg))
+        why = NO_ANSWER if is_secure else f"{NO_TLS}, and {NO_ANSWER}"
         if self._negotiation.known is not KnownVersion.SPEAKS_V2:
-            return NO_ANSWER
+            return why
         return (
-            f"{NO_ANSWER}; {self.server} spoke version 2 of the wire before, so version 1 is not tried: "
+            f"{why}; {self.server} spoke version 2 of the wire before, so version 1 is not tried: "
             f"if it was replaced by an older server, then: relaykit forget {self.server}"
         )
 

@@ -195,8 +195,8 @@ class BindPort(MultiService):
         self._links: set[ISharedPath] = set()
         self._table: RecognizerTable[_OnRecognized] = RecognizerTable()
         self._table.add(OPENINGS[Spoken.MUX], self._on_mux)
-        self._table.add(OPENINGS[Spoken.WIRE_V1], self._on_wire)
-        self._table.add(OPENINGS[Spoken.WIRE_V2], self._on_wire)
+        for spoken in (Spoken.WIRE_V1, Spoken.WIRE_V2):
+            self._table.add(OPENINGS[spoken], partial(self._on_wire, spoken))
         for spoken in STRANGERS:
             self._table.add(OPENINGS[spoken], partial(self._on_stranger, spoken), Rank.STRANGER)
 
@@ -323,8 +323,8 @@ class BindPort(MultiService):
         mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
         self._serve_path(mux, connection.origin, connection.slot, connection.secured)
 
-    async def _on_wire(self, connection: IncomingConnection) -> None:
-        self._check_security(connection, Spoken.WIRE_V2)
+    async def _on_wire(self, spoken: Spoken, connection: IncomingConnection) -> None:
+        self._check_security(connection, spoken)
         leg, secured = connection.leg, connection.secured
         link = Link(
             False,

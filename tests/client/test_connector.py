@@ -130,6 +130,7 @@ class ConnectorTests(SynchronousTestCase):
             self.scene.advance(2)
             error = self.failureResultOf(lost, SessionLost)
             self.assertIn("did not answer the login", str(error.value))
+            self.assertIn("transport.tls.force is on answers nobody without TLS", str(error.value))
             self.assertEqual(len(server.received), 1, "silence is no reason to try the older version")
 
     def test_refused(self) -> None:

@@ -142,11 +142,15 @@ class BindPortTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(sign))
 
     def test_tls_only(self) -> None:
-        """A server that demands TLS closes whatever comes without it."""
+        """A server that demands TLS closes whatever comes without it, and its log says what that was."""
         scene = Scene(tls_only=True)
-        client = Client(scene, leg=scene.accept())
-        self.assertEqual(client.of(events.LoggedIn), [])
+        with capturedLogs() as logged:
+            for framing in versions():
+                client = Client(scene, framing=framing, leg=scene.accept())
+                self.assertEqual(client.of(events.LoggedIn), [])
         self.assertEqual(len(scene.sessions), 0)
+        for version in ("v1", "v2"):
+            self.assertIn(f"wire {version} without TLS, which transport.tls.force forbids", texts(logged))
 
     def test_too_many(self) -> None:
         """For connections beyond the bounds the oldest are dropped that are not understood yet."""
