@@ -183,3 +183,17 @@ class QuicStalledTests(StalledTests):
     bounds = Bounds(
         stream_credit.INITIAL_CREDIT_BYTES, stream_credit.EXTRA_CREDIT_BYTES, QUIC_HIGH_WATER_BYTES
     )
+
+
+class KcpStalledTests(StalledTests):
+    """The same of a mux link over KCP."""
+
+    skip = why_short()
+    way = Way("v2", tls=True, mux=True, carrier="kcp")
+
+
+class WssStalledTests(StalledTests):
+    """The same of a mux link over WebSocket."""
+
+    skip = why_short()
+    way = Way("v2", tls=True, mux=True, carrier="wss")
