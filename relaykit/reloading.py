@@ -129,7 +129,7 @@ def summary(changes: Changes[Any]) -> str:
         f"{', '.join(changes.keys[when])} {what}"
         for when, what in (
             (Effect.AT_ONCE, "from now on"),
-            (Effect.AT_LOGIN, "in a new session"),
+            (Effect.AT_LOGIN, "in new sessions"),
             (Effect.AFTER_RESTART, "after a restart only"),
         )
         if changes.keys[when]

@@ -100,7 +100,7 @@ class ReloadingTests(SynchronousTestCase):
             self.said(),
             [
                 "start: is odd",
-                "the configuration was read again: log.level from now on; serverPort in a new session; "
+                "the configuration was read again: log.level from now on; serverPort in new sessions; "
                 "user after a restart only",
                 "the program has to be restarted before these count: user",
             ],

@@ -72,7 +72,7 @@ class ServerFacts:
 
     def configured(self) -> dict[str, Any]:
         """What the configuration says of the server, by frp's keys."""
-        config, given = self._loaded.config, dict(self._given())
+        config, given = self._server.config, dict(self._given())
         return {
             **{key: given.get(key, 0) for key in _KEYS},
             "subdomainHost": given.get("subDomainHost", ""),
@@ -104,7 +104,7 @@ class ServerFacts:
 
     def _given(self) -> Iterator[tuple[str, object]]:
         """The keys of the server's file, those of proxy types beside them included."""
-        for options in (self._loaded.config, *self._loaded.ingress_options.values()):
+        for options in (self._server.config, *self._loaded.ingress_options.values()):
             for each in option_fields(type(options)):
                 yield each.file_key or each.key, getattr(options, each.name)
 

@@ -37,7 +37,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 _ROLES = ("server", "client")
 _EFFECTS = {
     Effect.AT_ONCE: "From now on",
-    Effect.AT_LOGIN: "In a new session",
+    Effect.AT_LOGIN: "In new sessions",
     Effect.AFTER_RESTART: "Only after a restart",
 }
 

@@ -128,7 +128,7 @@ def man_page(wanted: Callable[[click.Command], bool] = lambda command: True) -> 
         ".SH SIGNALS",
         "The first SIGINT or SIGTERM ends a server or client in order: no new users come, and those that are",
         "there get some seconds.  The second one ends it at once.  SIGHUP opens the log file again, which",
-        "programs that rotate logs ask for, and has a client read its configuration again; it ends nothing,",
+        "programs that rotate logs ask for, and has the configuration read again; it ends nothing,",
         "unless the terminal is gone that the command was started on.",
         ".SH EXAMPLES",
         *(line for about, *commands in _EXAMPLES for line in _example(about, commands)),

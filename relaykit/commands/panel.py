@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,7 @@ from relaykit.commands.runner import (
     Hangup,
     ProcessRunner,
     begin_serving,
+    change_writer,
     exit_status,
     explanation,
     log_observer,
@@ -21,12 +23,14 @@ from relaykit.commands.status.lines import server_line
 from relaykit.commands.status.server import FollowedServer, ServerSnapshot
 from relaykit.commands.status.terminal import can_draw
 from relaykit.logs.observers import CONSOLE
+from relaykit.reloading import Reloading
 from relaykit.supervision import Supervisor
 from relaykit.tuning import prepare_process
 
 if TYPE_CHECKING:
     from relaykit.assembly import ServerAssembly
     from relaykit.commands.context import CommandContext
+    from relaykit.config.schema.sections import LogConfig
     from relaykit.server.service import RelayServer
 
 __all__ = ["run_before_people"]
@@ -37,6 +41,7 @@ def run_before_people(
     assembly: ServerAssembly,
     *,
     plain: bool,
+    read: Callable[[bool | None], ServerAssembly] | None = None,
     note: Callable[[RelayServer, bool], str] = lambda server, is_narrow: "",
 ) -> int:
     """Runs a server until a signal comes, and answers the status of the program.
@@ -44,11 +49,13 @@ def run_before_people(
     With a panel, what would be logged to the console is there; a log in a file is written all the same.
 
     :param plain: whether lines are wanted at a terminal, too.
+    :param read: reads its files again; None where there are none.
     :param note: what people have to know once it runs; with short lines if it is to be drawn.
     """
     if not plain and _has_people(context):
-        return _run_with_panel(context, assembly, note)
-    writer = begin_serving(assembly.loaded.config.log, context, color=context.stdout.isatty())
+        return _run_with_panel(context, assembly, note, read)
+    color = context.stdout.isatty()
+    writer = begin_serving(assembly.loaded.config.log, context, color=color)
     reactor = context.choose_reactor()
     steering = Steering()
     server = assembly.make(reactor, steering)
@@ -60,11 +67,16 @@ def run_before_people(
             context.say(text)
         supervisor.ready()
 
+    hangup = Hangup(writer, supervisor)
+    if read is not None:
+        reloading = Reloading(reactor, read, server, partial(change_writer, writer, color))
+        steering.reload = reloading.reload
+        hangup.reloads.append(reloading.reload)
     runner = ProcessRunner(
         reactor,
         lambda: Deferred.fromCoroutine(begin()),
         server.stopService,
-        Hangup(writer, supervisor),
+        hangup,
         supervisor.stopping,
     )
     steering.stop = runner.stop
@@ -72,7 +84,10 @@ def run_before_people(
 
 
 def _run_with_panel(
-    context: CommandContext, assembly: ServerAssembly, note: Callable[[RelayServer, bool], str]
+    context: CommandContext,
+    assembly: ServerAssembly,
+    note: Callable[[RelayServer, bool], str],
+    read: Callable[[bool | None], ServerAssembly] | None,
 ) -> int:
     from relaykit.commands.status.server_picture import ServerPicture  # what draws takes long to import
 
@@ -91,11 +106,19 @@ def _run_with_panel(
         await _started(server)
         followed.note = note(server, True)
 
-    def reopen() -> None:
+    def hang_up() -> None:
         for each in writers:
             each.reopen()
+        if steering.reload is not None:
+            steering.reload(None)
 
-    runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, reopen)
+    def change_log(config: LogConfig) -> None:
+        for each in writers:
+            change_writer(each, False, config)
+
+    if read is not None:
+        steering.reload = Reloading(reactor, read, server, change_log).reload
+    runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, hang_up)
     steering.stop = runner.stop
     try:
         reason = runner.run()

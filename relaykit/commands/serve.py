@@ -63,7 +63,13 @@ def run_server(
         )
     chosen = _files(context, **files)
     assembly = None if chosen is None else loaded_or_said(partial(read_server, chosen), context.complain)
-    return 1 if assembly is None else run_before_people(context, assembly, plain=plain)
+    if chosen is None or assembly is None:
+        return 1
+
+    def read_again(strict: bool | None) -> ServerAssembly:
+        return read_server(chosen if strict is None else evolve(chosen, strict=strict))
+
+    return run_before_people(context, assembly, plain=plain, read=read_again)
 
 
 def run_client(context: CommandContext, **files: Any) -> int:
@@ -112,8 +118,14 @@ def serve_server(
     context: CommandContext,
     writer: LogWriter,
     on_ready: Callable[[RelayServer], None],
+    read: Callable[[bool | None], ServerAssembly] | None = None,
 ) -> ExitReason:
-    """Runs a server, and the reactor, until one of them ends; SIGHUP opens its log file again."""
+    """Runs a server, and the reactor, until one of them ends.
+
+    SIGHUP opens its log file again, and has it go on with what its files say then.
+
+    :param read: reads them; None where there are none.
+    """
     reactor = context.choose_reactor()
     steering = Steering()
     server = assembly.make(reactor, steering)
@@ -126,11 +138,16 @@ def serve_server(
         on_ready(server)
         supervisor.ready()
 
+    hangup = Hangup(writer, supervisor)
+    if read is not None:
+        reloading = Reloading(reactor, read, server, partial(change_writer, writer, True))
+        steering.reload = reloading.reload
+        hangup.reloads.append(reloading.reload)
     runner = ProcessRunner(
         reactor,
         lambda: Deferred.fromCoroutine(begin()),
         server.stopService,
-        Hangup(writer, supervisor),
+        hangup,
         supervisor.stopping,
     )
     steering.stop = runner.stop

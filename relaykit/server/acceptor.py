@@ -185,7 +185,8 @@ class BindPort(MultiService):
         self._tls_terms = tls_terms
         self._start_tls = start_tls
         self._listen_datagrams = listen_datagrams
-        self._rules = rules
+        self.rules = rules
+        """What holds for the next one."""
         self._poller = poller
         self._is_scarce = is_scarce
         self._pending = PendingConnections(is_known, most_pending)
@@ -320,7 +321,7 @@ class BindPort(MultiService):
 
     async def _on_mux(self, connection: IncomingConnection) -> None:
         self._check_security(connection, Spoken.MUX)
-        mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self._rules.mux_keepalive_s)
+        mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self.rules.mux_keepalive_s)
         self._serve_path(mux, connection.origin, connection.slot, connection.secured)
 
     async def _on_wire(self, spoken: Spoken, connection: IncomingConnection) -> None:
@@ -342,7 +343,7 @@ class BindPort(MultiService):
         )
 
     def _check_security(self, connection: IncomingConnection, spoken: Spoken) -> None:
-        if self._rules.tls_only and connection.secured is None:
+        if self.rules.tls_only and connection.secured is None:
             raise _NotSecure(
                 f"{spoken.value} without TLS, which transport.tls.force forbids", problem="tls-only"
             )

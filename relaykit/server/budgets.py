@@ -46,6 +46,10 @@ class Budgets:
     """What the limits of a server amount to for each flow."""
 
     def __init__(self, limits: Bandwidth) -> None:
+        self.change(limits)
+
+    def change(self, limits: Bandwidth) -> None:
+        """Has other limits hold for the flows that begin from now on."""
         self._clients = _Table(parse_bandwidth(limits.per_client))
         self._users = _Table(parse_bandwidth(limits.per_user))
         self._is_off = not (self._clients.rate or self._users.rate)

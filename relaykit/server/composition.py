@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.config.schema import ServerConfig
+    from relaykit.dataplane.tls import TlsContext
     from relaykit.interfaces import (
         ICarrierReference,
         IDataPlane,
@@ -108,6 +109,11 @@ class ServerParts:
     sessions: Sessions
     accounting: Accounting
     _tls: TlsIdentity
+    _rules: SessionRules
+    _logins: Logins
+    _visits: Visits
+    _ports: ServerPorts
+    _budgets: Budgets
     _acceptor: BindPort
     _ingresses: RunningIngresses
     _composition: Composition
@@ -122,6 +128,46 @@ class ServerParts:
     def fingerprint(self) -> str:
         """SHA-256 of the server's certificate; what clients may pin."""
         return self._tls.fingerprint
+
+    @property
+    def tls(self) -> TlsContext:
+        """What the next connection gets."""
+        return self._tls.context
+
+    @property
+    def salt(self) -> bytes:
+        """What the token is derived with for the next login; empty for none."""
+        return self._rules.binding.salt
+
+    def adopt(self, composition: Composition) -> None:
+        """Goes on with another composition, as far as its configuration can be changed meanwhile.
+
+        Sessions that there are keep what they began with.
+
+        :raises TransportSecurityError: a file of TLS cannot be used; nothing is changed then.
+        """
+        config, former = composition.config, self._composition
+        if config.transport.tls != former.config.transport.tls:
+            tls = TlsIdentity(config.transport.tls, composition.state, composition.reactor)
+            self._tls.stop()
+            self._tls = tls
+            tls.start()
+            self.log.info("certificate fingerprint {fingerprint}", fingerprint=self.fingerprint)
+        is_same_login = (config.auth, composition.token) == (former.config.auth, former.token)
+        texts = PeerTexts(config.detailed_errors_to_client)
+        self._rules = composition.rules(
+            texts,
+            self.accounting,
+            self._rules.is_deaf_since,
+            self._rules.binding if is_same_login else composition.binding(),
+        )
+        self.sessions.rules = self._logins.rules = self._rules
+        self._visits.texts = texts
+        self._acceptor.rules = composition.bind_rules()
+        self._ports.restrict([each.ports for each in config.allow_ports], config.max_ports_per_client)
+        self._budgets.change(config.bandwidth)
+        self.registry.limit(config.max_proxies_per_client)
+        self._composition = composition
 
     @property
     def port(self) -> int:
@@ -282,16 +328,19 @@ class Composition:
         shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
         accounting = Accounting(self.observers, _wall_clock)
-        rules = self._rules(
+        rules = self.rules(
             texts,
             accounting,
             lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
+            self.binding(),
         )
+        budgets = Budgets(config.bandwidth)
         sessions = Sessions(rules)
         rendezvous = RendezvousPoints(ServerRendezvous(os.urandom, lambda: parts.stun_ports()), reactor)
+        ports = self._ports(network, sessions, shared_ports)
         host = ServerHost(
             reactor,
-            self._ports(network, sessions, shared_ports),
+            ports,
             data_plane,
             rendezvous,
             sessions.release_if_dead,
@@ -303,27 +352,27 @@ class Composition:
             data_plane,
             reactor,
             accounting,
-            Budgets(config.bandwidth),
+            budgets,
             sessions.release_if_dead,
             config.max_proxies_per_client,
             rendezvous.astray,
         )
+        logins = Logins(sessions, registry, rules)
+        visits = Visits(sessions, registry, texts, os.urandom, self.observers)
+        told_ports = self._told_ports()
         first_messages = FirstMessages(
-            partial(_make_opening, rules.binding.salt, self._told_ports()),
-            Logins(sessions, registry, rules),
+            lambda now, link: _make_opening(parts.salt, told_ports, now, link),
+            logins,
             sessions,
-            Visits(sessions, registry, texts, os.urandom, self.observers),
+            visits,
             reactor,
         )
         acceptor = BindPort(
             first_messages.on_opened,
-            lambda leg: start_tls(network.poller, leg, tls.context, server_side=True),
-            lambda: tls.context,
+            lambda leg: start_tls(network.poller, leg, parts.tls, server_side=True),
+            lambda: parts.tls,
             partial(network.listen_datagrams, config.bind_addr),
-            BindRules(
-                tls_only=config.transport.tls.force or bool(config.transport.tls.trusted_ca_file),
-                mux_keepalive_s=_positive(config.transport.tcp_mux_keepalive_interval),
-            ),
+            self.bind_rules(),
             network.poller,
             reactor,
             sessions.is_known,
@@ -342,6 +391,11 @@ class Composition:
             carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(
             tls=tls,
+            rules=rules,
+            logins=logins,
+            visits=visits,
+            ports=ports,
+            budgets=budgets,
             data_plane=data_plane,
             registry=registry,
             sessions=sessions,
@@ -380,8 +434,20 @@ class Composition:
             partial(shared_ports.claim, address),
         )
 
-    def _rules(
-        self, texts: PeerTexts, accounting: Accounting, is_deaf_since: Callable[[float], bool]
+    def bind_rules(self) -> BindRules:
+        """What holds for connections that are accepted."""
+        transport = self.config.transport
+        return BindRules(
+            tls_only=transport.tls.force or bool(transport.tls.trusted_ca_file),
+            mux_keepalive_s=_positive(transport.tcp_mux_keepalive_interval),
+        )
+
+    def rules(
+        self,
+        texts: PeerTexts,
+        accounting: Accounting,
+        is_deaf_since: Callable[[float], bool],
+        binding: ServerBinding,
     ) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
@@ -395,7 +461,7 @@ class Composition:
             max_pool_count=config.transport.max_pool_count,
             user_timeout_s=float(config.user_conn_timeout),
             settings=self._session_settings,
-            binding=self._binding(),
+            binding=binding,
             accounting=accounting,
             is_deaf_since=is_deaf_since,
             certified=bool(config.transport.tls.trusted_ca_file),
@@ -409,7 +475,7 @@ class Composition:
             heartbeat=heartbeat_of(self.config.transport, link.muxed),
         )
 
-    def _binding(self) -> ServerBinding:
+    def binding(self) -> ServerBinding:
         """How logins are bound; the token is made a key right away, so that no login waits for it."""
         auth = self.config.auth
         # A bound login proves the token: where something else lets clients in, it must not.

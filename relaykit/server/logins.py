@@ -74,7 +74,8 @@ class Logins:
     def __init__(self, sessions: Sessions, registry: Registry, rules: SessionRules) -> None:
         self._sessions = sessions
         self._registry = registry
-        self._rules = rules
+        self.rules = rules
+        """What holds for the next one."""
         self._under_way: dict[str, ServerControl] = {}
         self._failures = RateLimit(LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES)
         self._unverified: FairRoom[_Login] = FairRoom(
@@ -86,7 +87,7 @@ class Logins:
         Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
 
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
-        rules = self._rules
+        rules = self.rules
         settings = rules.settings(link)
         core = ServerControl(
             first,
@@ -172,7 +173,7 @@ class Logins:
 
     async def _proofs(self, first: FirstMessage, link: Link) -> ServerProofs:
         """What this server has for the proofs that were agreed on."""
-        binding = self._rules.binding
+        binding = self.rules.binding
         bound = first.hello is not None and BOUND in first.hello.extensions
         token_key = await binding.key() if bound else b""
         return ServerProofs(exporter=link.exporter, token_key=token_key, required=binding.required)
@@ -237,18 +238,18 @@ class Logins:
         return LoginRefusedError(RefusalCode.IDENTITY_IN_USE, text)
 
     def _new_run_id(self) -> str:
-        return self._rules.entropy(RUN_ID_BYTES).hex()
+        return self.rules.entropy(RUN_ID_BYTES).hex()
 
     def _not_proven(self, login: _Login, origin: Origin, text: str) -> None:
         """Refuses a login that proves nothing; of a source that had too many it is reset."""
-        if self._failures.admits(source_of(origin), self._rules.clock.seconds()):
+        if self._failures.admits(source_of(origin), self.rules.clock.seconds()):
             self._refused(login, origin, text)
             return
-        self._rules.accounting.observers.tell(LoginRefused(origin=origin, reason=TOO_MANY_LOGINS))
+        self.rules.accounting.observers.tell(LoginRefused(origin=origin, reason=TOO_MANY_LOGINS))
         login.driver.abort(Ended.REFUSED)
 
     def _refused(self, login: _Login, origin: Origin, text: str) -> None:
-        self._rules.accounting.observers.tell(LoginRefused(origin=origin, reason=text))
+        self.rules.accounting.observers.tell(LoginRefused(origin=origin, reason=text))
         login.driver.step()
         login.driver.close(Ended.REFUSED)
 

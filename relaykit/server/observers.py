@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import define, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -70,13 +70,17 @@ class Observers:
             except Exception:
                 self.log.failure("{observer!r} failed to take {event!r}", observer=observer, event=event)
 
+    def look_again(self) -> None:
+        """One of them wants to hear of users now, or does so no more."""
+        self._set(self._observers)
+
     def _set(self, observers: tuple[IServerObserver, ...]) -> None:
         self._observers = observers
         self.follow_users = any(each.follows_users for each in observers)
 
 
 @implementer(IServerObserver)
-@frozen
+@define(eq=False)
 class LogObserver:
     """Writes the log, in frp's words where frp has some: scripts look for them."""
 

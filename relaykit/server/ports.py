@@ -105,12 +105,16 @@ class ServerPorts:
         self._release = release
         self._clock = clock
         self._pick = pick
-        self._allowed = tuple(allowed) or ANY_PORT
-        self._most_per_client = most_per_client
+        self.restrict(allowed, most_per_client)
         self._most = most
         self._held: dict[tuple[PortProtocol, int], IPortHolder] = {}
         """Ports that proxies have; whose client one belongs to may change."""
         self._last_port: OrderedDict[tuple[PortProtocol, str], tuple[int, float]] = OrderedDict()
+
+    def restrict(self, allowed: Sequence[range], most_per_client: int) -> None:
+        """Allows these ports, and so many to a client, from now on; what is open stays open."""
+        self._allowed = tuple(allowed) or ANY_PORT
+        self._most_per_client = most_per_client
 
     def listen_stream(
         self, port: int, acceptor: ILegAcceptor, holder: IPortHolder

@@ -250,7 +250,7 @@ class Registry:
     ) -> None:
         self._release = release
         self._astray = astray
-        self._most_per_client = most_per_client if most_per_client > 0 else MAX_PROXIES
+        self.limit(most_per_client)
         self._types = types
         self._ingresses = ingresses
         self._data_plane = data_plane
@@ -266,6 +266,10 @@ class Registry:
         """What clients say to the types of proxies, not to one proxy."""
         self.draining = False
         """Whether no proxy is taken any more."""
+
+    def limit(self, most_per_client: int) -> None:
+        """Lets a client register so many from now on; no number above 0 means as many as there may be."""
+        self._most_per_client = most_per_client if most_per_client > 0 else MAX_PROXIES
 
     def __iter__(self) -> Iterator[RegisteredProxy]:
         return iter(list(self._proxies.values()))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.logger import Logger
 
 from relaykit import __version__
 from relaykit.clock import monotonic
+from relaykit.config.rules.changing import Changes, changes
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
+from relaykit.options import Effect
 from relaykit.sansio.control.server_life import ServerAction, ServerLife, ServerState
 from relaykit.server.composition import Composition, ServerParts
 from relaykit.server.network import Network, make_network
@@ -21,10 +24,11 @@ from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, Serve
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from twisted.python.failure import Failure
 
+    from relaykit.config.load import LoadedServer
     from relaykit.config.schema import ServerConfig
     from relaykit.interfaces import IServerObserver, IVerifier
     from relaykit.options import Options
@@ -69,7 +73,8 @@ class RelayServer(MultiService):
     ) -> None:
         super().__init__()
         self._observers = Observers()
-        self._observers.add(LogObserver(config.log.level in _LEVELS_OF_USERS))
+        self._log_observer = LogObserver(config.log.level in _LEVELS_OF_USERS)
+        self._observers.add(self._log_observer)
         self._composition = Composition(
             config=config,
             token=token,
@@ -139,6 +144,31 @@ class RelayServer(MultiService):
     def fingerprint(self) -> str:
         """SHA-256 of the server's certificate while it runs, else empty; what clients may pin."""
         return "" if self._parts is None else self._parts.fingerprint
+
+    def reload(self, loaded: LoadedServer, token: Secret) -> Deferred[Changes[ServerConfig]]:
+        """Goes on with another configuration, as far as that is possible; fires with what is different in it.
+
+        What clients log in with counts for logins from then on: sessions that there are live on.  Fails with
+        :class:`relaykit.errors.TransportSecurityError`, with nothing changed, where a file cannot be used.
+        """
+        return execute(self._reloaded, loaded, token)
+
+    def _reloaded(self, loaded: LoadedServer, token: Secret) -> Changes[ServerConfig]:
+        former = self._composition
+        found = changes(former.config, loaded.config)
+        composition = evolve(former, config=found.config, token=token)
+        if self._parts is not None:
+            self._parts.adopt(composition)
+        self._composition = composition
+        self._log_observer.follows_users = found.config.log.level in _LEVELS_OF_USERS
+        self._observers.look_again()
+        waiting = (*found.keys[Effect.AFTER_RESTART], *_changed_ingresses(former, loaded))
+        return evolve(found, keys={**found.keys, Effect.AFTER_RESTART: tuple(dict.fromkeys(waiting))})
+
+    @property
+    def config(self) -> ServerConfig:
+        """Its configuration, as it counts now."""
+        return self._composition.config
 
     # --- what others may ask of it and do to it ---------------------------------------------------
 
@@ -303,6 +333,15 @@ class RelayServer(MultiService):
 
     def _defect(self, failure: Failure) -> None:
         self.log.failure("a defect while the server was stopping", failure)
+
+
+def _changed_ingresses(running: Composition, read: LoadedServer) -> Iterator[str]:
+    """The keys of proxy types that are different."""
+    before, after = running.ingress_options, read.ingress_options
+    for name in sorted({*before, *after}):
+        default = type({**before, **after}[name])()
+        found = changes(before.get(name, default), after.get(name, default), f"proxyTypes.{name}.")
+        yield from (key for keys in found.keys.values() for key in keys)
 
 
 _ACTIONS = {

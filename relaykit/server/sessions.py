@@ -272,6 +272,11 @@ class Session:
         return hmac.compare_digest(expected, proof)
 
     @property
+    def verifier(self) -> IVerifier:
+        """What verified the login, and what else of it has to be proven."""
+        return self._rules.verifier
+
+    @property
     def is_bound(self) -> bool:
         """Whether the login was bound to its TLS session."""
         return self._core.bound is not None
@@ -481,7 +486,8 @@ class Sessions:
     log = Logger()
 
     def __init__(self, rules: SessionRules) -> None:
-        self._rules = rules
+        self.rules = rules
+        """Those of the next session; each that there is keeps its own."""
         self._sessions: dict[str, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._by_client_id: dict[tuple[str, str], Session] = {}
@@ -541,7 +547,7 @@ class Sessions:
 
         :raises RefusedError: it does not hold, or too many wait for an answer.
         """
-        verifier = self._rules.verifier
+        verifier = session.verifier
         if Scope.WORK_CONNECTIONS not in verifier.scopes:
             return False
         if session.unverified >= MAX_UNVERIFIED:
@@ -567,7 +573,7 @@ class Sessions:
             session.work_opened(leg, framing)
 
         session.unverified += 1
-        verified = verify_connection(leg, answer, self._rules.clock).addBoth(answered)
+        verified = verify_connection(leg, answer, self.rules.clock).addBoth(answered)
         verified.addCallback(accepted).addErrback(refused)
         return True
 
@@ -606,7 +612,7 @@ class Sessions:
             ended=Ended.REFUSED.value,
             problem=problem_of(text, "work-connections"),
         )
-        leg.write(refuse_work(framing, self._rules.texts.work(text)))
+        leg.write(refuse_work(framing, self.rules.texts.work(text)))
         leg.close()
 
     def forget(self, session: Session) -> None:

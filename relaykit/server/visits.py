@@ -98,7 +98,7 @@ class Visits:
         self._observers = observers
         self._sessions = sessions
         self._registry = registry
-        self._texts = texts
+        self.texts = texts
         self._entropy = entropy
 
     def asked(
@@ -136,4 +136,4 @@ class Visits:
 
     def _refused(self, visit: Visit, name: str, text: str) -> None:
         self._observers.tell(VisitRefused(proxy=shown(name), origin=visit.origin, reason=text))
-        visit.refuse(self._texts.visit(text))
+        visit.refuse(self.texts.visit(text))

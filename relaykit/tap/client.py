@@ -18,4 +18,4 @@ class Options(RoleOptions):
 
 def makeService(options: Options) -> EndingProgram:
     """The client; it opens nothing before it is started."""
-    return EndingProgram.of(options, lambda client: client.when_first_login(), reloads=True)
+    return EndingProgram.of(options, lambda client: client.when_first_login())

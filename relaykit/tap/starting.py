@@ -58,20 +58,16 @@ class EndingProgram(MultiService):
         role.setServiceParent(self)
 
     @classmethod
-    def of(cls, options: Options, outcome: Callable[[Any], Deferred[Any]], *, reloads: bool = False) -> Self:
-        """The program of the role that these options have read, with the installed reactor.
-
-        :param reloads: whether the role can go on with another configuration.
-        """
+    def of(cls, options: Options, outcome: Callable[[Any], Deferred[Any]]) -> Self:
+        """The program of the role that these options have read, with the installed reactor."""
         from twisted.internet import reactor
 
         tick_monotonically(reactor)
         steering = Steering(stop=reactor.stop)
         role = options["assembly"].make(reactor, steering)
         program = cls(role, lambda: outcome(role), reactor, options["log"])
-        if reloads:
-            reloading = Reloading(reactor, options["read"], role, options["change_log"])
-            steering.reload, program.reload = reloading.reload, reloading.reload_soon
+        reloading = Reloading(reactor, options["read"], role, options["change_log"])
+        steering.reload, program.reload = reloading.reload, reloading.reload_soon
         return program
 
     def setServiceParent(self, parent: Any) -> None:

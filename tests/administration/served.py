@@ -15,6 +15,7 @@ from relaykit.administration.server_v1 import first_routes
 from relaykit.administration.server_v2 import second_routes
 from relaykit.administration.traffic import DailyTraffic
 from relaykit.config.load import LoadedClient, LoadedServer
+from relaykit.config.schema import ServerConfig
 from relaykit.options import ProxyCommon
 from relaykit.options.travel import from_wire, to_wire
 from relaykit.sansio.control.server_life import ServerState
@@ -36,6 +37,7 @@ class FakeServer:
     proxies: list[ProxyStatus] = field(factory=list)
     clients: list[ClientStatus] = field(factory=list)
     asked: int = 0
+    config: ServerConfig = field(factory=ServerConfig)
 
     def status(self) -> ServerStatus:
         """How it stands."""
@@ -77,6 +79,9 @@ class FakeServer:
 
 def facts_of(server: Any, loaded: LoadedServer) -> ServerFacts:
     """The facts of a server that was started today."""
+    server = FakeServer() if server is None else server
+    if isinstance(server, FakeServer):
+        server.config = loaded.config
     traffic = DailyTraffic(
         lambda: ((each.name, total_of(each)) for each in server.proxies), Clock(), lambda: TODAY
     )

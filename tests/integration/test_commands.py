@@ -93,7 +93,7 @@ class SignalTests(CommandTestCase):
         for words in (("frps", "-c", "relay.toml"), ("server", "relay.toml")):
             server = self.serving(*words)
             server.send(signal.SIGHUP)
-            server.wait_for("the log has no file to open again")
+            server.wait_for("the configuration was read again")
             server.send(signal.SIGTERM)
             self.assertIn(server.wait_for_end(), (0, -signal.SIGTERM), server.output)
         (self.folder / "token").write_text("a token")

@@ -191,7 +191,7 @@ class ControlTests(ReloadTestCase):
         self.assertEqual(json.loads(self.ask("status", "-c", name, "--json"))["users"], 3)
         self.write([self.proxy("a", self.ports[0])], user="me", metadatas={"a": "b"})
         said = self.ask("reload", name)
-        self.assertIn("In a new session: metadatas\nOnly after a restart: user\n", said)
+        self.assertIn("In new sessions: metadatas\nOnly after a restart: user\n", said)
         crowd.speak()
         self.write([self.proxy("a", 70000)])
         done = self.run_command(relaykit_command("reload", name))
@@ -237,6 +237,61 @@ class ControlTests(ReloadTestCase):
             self.assertEqual((done.returncode, done.stdout.strip()), (0, "stop success"), done.stderr)
             crowd.leave()
             self.assertEqual(self.client.wait_for_end(), 0)
+
+
+class ServerReloadTests(ReloadTestCase):
+    """Our server, whose file is written again, before our client and frp's."""
+
+    client_commands = (relaykit_command("client"), *(() if missing_frp() else (frp_command("frpc"),)))
+
+    def write_server(self, **keys: Any) -> None:
+        """Writes the server's file."""
+        table = {"bindPort": self.bind_port, "auth.token": "a token for tests", **keys}
+        Path(self.write_configuration(table)).rename(self.server_path)
+
+    def test_crowd(self) -> None:
+        """Users lose nothing while token, ports, limits and log change; the token counts from then on."""
+        self.allow_descriptors(4 * USERS + 1000)
+        for command in self.client_commands:
+            self.bind_port, _ = free_ports(2)
+            self.server_path = self.folder / "server.json"
+            self.write_server()
+            server = self.start_file(relaykit_command("server"), str(self.server_path))
+            server.wait_for("started successfully")
+            self.path = self.folder / "client.json"
+            self.write([self.proxy("kept", self.ports[0])])
+            self.client = self.start_file(command, str(self.path))
+            self.client.wait_for("start proxy success")
+            crowd = Crowd(self.ports[0], USERS)
+            crowd.speak()
+            for number in range(RELOADS):
+                self.write_server(
+                    **{
+                        "auth.token": f"token {number}",
+                        "allowPorts": [{"single": self.ports[0]}, {"single": 6000 + number}],
+                        "maxPortsPerClient": number,
+                        "log.level": ("info", "debug")[number % 2],
+                    }
+                )
+                server.signal(signal.SIGHUP)
+                server.wait_for("the configuration was read again: ", number + 1)
+                crowd.speak(SHARE)
+            crowd.speak()
+            converse(self.ports[0])
+            late = self.start_file(relaykit_command("frpc"), str(self.path))
+            self.assertEqual(late.wait_for_end(), 1)
+            token: dict[str, Any] = {"auth.token": f"token {RELOADS - 1}", "user": "new"}
+            self.write([self.proxy("new", 0)], **token)
+            new = self.start_file(relaykit_command("frpc"), str(self.path))
+            new.wait_for("start proxy success")
+            new.stop()
+            self.write_server(bindPort=70000, nosuch=1)
+            server.signal(signal.SIGHUP)
+            server.wait_for("nothing has changed")
+            crowd.speak()
+            crowd.leave()
+            self.client.stop()
+            server.stop()
 
 
 class SupervisorTests(ReloadTestCase):

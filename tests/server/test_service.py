@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from attrs import define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -12,18 +13,29 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from relaykit.config.schema import ServerConfig, ServerTls, ServerTransport
+from relaykit.config.load import LoadedServer
+from relaykit.config.rules.changing import Changes
+from relaykit.config.schema import PortRange, ServerConfig, ServerTls, ServerTransport
 from relaykit.dataplane import passed_sockets
 from relaykit.dataplane.listening import ListenFailed
-from relaykit.errors import BrokenCarrier, LocalProtocolError, TransportSecurityError
+from relaykit.errors import (
+    BrokenCarrier,
+    LocalProtocolError,
+    ProxyRefusedError,
+    TransportSecurityError,
+)
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
-from relaykit.options import Options
+from relaykit.options import Effect, Options
 from relaykit.plugins import CarrierReference
+from relaykit.proxies import tcp
+from relaykit.proxies.http.options import HttpKeys
+from relaykit.proxies.tcp import TcpOptions
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, ServerState
 from relaykit.server import composition
 from relaykit.server.network import Network, make_network
 from relaykit.server.service import RelayServer
-from relaykit.testing.memory import MemoryNetwork
+from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, Published, echoing
 from relaykit.values import Address, Secret
 from tests.server.scene import TYPES
 
@@ -312,3 +324,83 @@ class RelayServerTests(SynchronousTestCase):
         provider.abort()
         network.flush()
         self.successResultOf(stopped)
+
+
+class ReloadTests(SynchronousTestCase):
+    """A configuration that is read again while the server runs."""
+
+    def setUp(self) -> None:
+        self.relay = MemoryRelay(allow_ports=(PortRange(start=6000, end=6009),))
+        self.addCleanup(self.relay.stop)
+
+    def reload(self, token: Secret | None = None, **keys: Any) -> Changes[ServerConfig]:
+        """Goes on with these keys."""
+        server = self.relay.server
+        loaded = LoadedServer(msgspec.structs.replace(server.config, **keys), {"probe": Options()}, ())
+        return self.successResultOf(server.reload(loaded, token or server._composition.token))
+
+    def publish(self, name: str, port: int) -> Published:
+        """Has a client of its own publish a port."""
+        return self.relay.publish(tcp.proxy_type, TcpOptions(remote_port=port), name=name, local=echoing)
+
+    def test_token(self) -> None:
+        """Another token counts for logins from then on; who is logged in lives on, with all users."""
+        self.publish("old", 6000)
+        user = self.relay.dial(6000)
+        received = RecordingReceiver(user)
+        found = self.reload(Secret("another"))
+        self.assertEqual(set(found.keys.values()), {()})
+        with capturedLogs() as logged:
+            # It goes on trying.
+            self.assertRaises(AssertionError, self.publish, "new", 6001)
+        self.assertIn("token in login doesn't match", str([each.get("reason") for each in logged]))
+        for dialed in (user, self.relay.dial(6000)):
+            dialed.write(b"here")
+            self.relay.settle()
+        self.assertEqual(received.data, b"here")
+        self.assertEqual(self.relay.server.counts()[:2], (1, 1))
+
+    def test_limits(self) -> None:
+        """Ports, and how many a client may have, count at once; what is open stays open."""
+        self.publish("old", 6000)
+        found = self.reload(
+            allow_ports=(PortRange(single=7001),), max_proxies_per_client=1, max_ports_per_client=1
+        )
+        self.assertEqual(
+            found.keys[Effect.AT_ONCE], ("maxPortsPerClient", "maxProxiesPerClient", "allowPorts")
+        )
+        self.assertRaises(ProxyRefusedError, self.publish, "refused", 6001)
+        self.publish("new", 7001)
+        self.assertEqual(sorted(self.relay.open_ports), [6000, 7001])
+
+    def test_needs_restart(self) -> None:
+        """What is listened on, and what belongs to proxy types, is named, and stays as it is."""
+        server = self.relay.server
+        config = msgspec.structs.replace(server.config, bind_port=7001)
+        options: dict[str, Options] = {"probe": Options(), "http": HttpKeys(vhost_http_port=8080)}
+        found = self.successResultOf(server.reload(LoadedServer(config, options, ()), Secret("t")))
+        self.assertEqual(found.keys[Effect.AFTER_RESTART], ("bindPort", "vhostHTTPPort"))
+        self.assertEqual((server.config.bind_port, server.port), (7000, 7000))
+
+    def test_wrong_file(self) -> None:
+        """A certificate that cannot be used changes nothing; one that can is the next client's."""
+        server = self.relay.server
+        before, config = server.fingerprint, server.config
+        tls = ServerTls(cert_file="/no/such.crt", key_file="/no/such.key")
+        wrong = msgspec.structs.replace(
+            config, allow_ports=(), transport=msgspec.structs.replace(config.transport, tls=tls)
+        )
+        self.failureResultOf(
+            server.reload(LoadedServer(wrong, {"probe": Options()}, ()), Secret("t")), TransportSecurityError
+        )
+        self.assertEqual((server.fingerprint, server.config), (before, config))
+        found = self.reload(transport=msgspec.structs.replace(config.transport, tls=ServerTls(force=True)))
+        self.assertEqual(found.keys[Effect.AT_LOGIN], ("transport.tls.force",))
+        self.assertNotEqual(server.fingerprint, before)
+
+    def test_at_rest(self) -> None:
+        """A server that does not run starts with it."""
+        server = RelayServer(ServerConfig(stun_port=-1), Secret("t"), TYPES, MemoryReactorClock())
+        config = msgspec.structs.replace(server.config, user_conn_timeout=5)
+        self.successResultOf(server.reload(LoadedServer(config, {}, ()), Secret("t")))
+        self.assertEqual(server.config.user_conn_timeout, 5)

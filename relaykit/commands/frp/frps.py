@@ -47,12 +47,15 @@ def run(call: Call, context: CommandContext) -> int:
         context.say(str(error))
         return 1
 
+    def read_again(strict: bool | None) -> ServerAssembly:
+        return ServerAssembly.of(_read(call, context, types, strict), types, context.environ)
+
     def say_ready(server: RelayServer) -> None:
         address = Address(assembly.loaded.config.bind_addr, server.port)
         log.info("frps tcp listen on {address}", address=address)
         log.info("frps started successfully")
 
-    reason = serve_server(assembly, context, writer, say_ready)
+    reason = serve_server(assembly, context, writer, say_ready, read_again if call["config"] else None)
     return (
         -reason.signal if reason.signal else exit_status(reason, lambda error: context.say(error_text(error)))
     )
@@ -74,14 +77,22 @@ def _load(call: Call, context: CommandContext, types: ProxyTypes) -> LoadedServe
     def load() -> LoadedServer:
         if not call["config"]:
             return server_from_table(server_table(call), types=types, allow_unsafe=call["allow-unsafe"])
-        return load_server(
-            call["config"],
-            types=types,
-            environ=context.environ,
-            strict=call["strict-config"],
-            allow_unsafe=call["allow-unsafe"],
-        )
+        return _read(call, context, types)
 
     # The flags do not count beside a file.
     told = (lambda problem: problem) if call["config"] else partial(as_flag, call)
     return loaded_or_said(load, context.say, told)
+
+
+def _read(call: Call, context: CommandContext, types: ProxyTypes, strict: bool | None = None) -> LoadedServer:
+    """What the file says.
+
+    :raises ConfigurationProblems: it cannot be used.
+    """
+    return load_server(
+        call["config"],
+        types=types,
+        environ=context.environ,
+        strict=call["strict-config"] if strict is None else strict,
+        allow_unsafe=call["allow-unsafe"],
+    )

@@ -27,10 +27,10 @@ class Changes(Generic[OptionsT]):
     keys: Mapping[Effect, tuple[str, ...]]
 
 
-def changes(running: OptionsT, read: OptionsT) -> Changes[OptionsT]:
-    """Compares what a program runs on with what its file says."""
+def changes(running: OptionsT, read: OptionsT, prefix: str = "") -> Changes[OptionsT]:
+    """Compares what a program runs on with what its file says; ``prefix`` stands before the keys."""
     found: dict[Effect, list[str]] = {each: [] for each in Effect}
-    config = _compared(running, read, "", Effect.AFTER_RESTART, found)
+    config = _compared(running, read, prefix, Effect.AFTER_RESTART, found)
     return Changes(config, {when: tuple(keys) for when, keys in found.items()})
 
 
@@ -42,7 +42,7 @@ def _compared(
     for each in _fields(running, read):
         before, after = (getattr(table, each.name, each.default) for table in (running, read))
         when = each.effect or outer
-        key = prefix + each.key
+        key = each.file_key or prefix + each.key
         if isinstance(before, Options) and isinstance(after, Options):
             now: Any = _compared(before, after, f"{key}.", when, found)
         else:

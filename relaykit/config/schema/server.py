@@ -19,6 +19,7 @@ from relaykit.config.schema.sections import (
 )
 from relaykit.options import (
     CountOrOff,
+    Effect,
     FileUse,
     Host,
     ListeningPort,
@@ -30,6 +31,7 @@ from relaykit.options import (
     SecondsOrOff,
     bandwidth_problem,
     doc,
+    effect,
     file,
 )
 
@@ -179,20 +181,27 @@ class ServerTransport(Options, frozen=True, kw_only=True):
     """How clients reach the server."""
 
     tcp_mux: Annotated[
-        bool, doc("Many streams over one connection; relaykit recognizes either kind of client.")
+        bool,
+        effect(Effect.AT_ONCE),
+        doc("Many streams over one connection; relaykit recognizes either kind of client."),
     ] = True
-    tcp_mux_keepalive_interval: Annotated[Seconds, doc("Seconds between two pings of a mux link.")] = 30
+    tcp_mux_keepalive_interval: Annotated[
+        Seconds, effect(Effect.AT_LOGIN), doc("Seconds between two pings of a mux link.")
+    ] = 30
     tcp_keepalive: Annotated[
         SecondsOrOff,
         doc("Seconds of silence until the kernel asks a client for a sign of life; negative: never."),
     ] = 60
-    max_pool_count: Annotated[CountOrOff, doc("Most idle work connections that a client may ask for.")] = 5
+    max_pool_count: Annotated[
+        CountOrOff, effect(Effect.AT_LOGIN), doc("Most idle work connections that a client may ask for.")
+    ] = 5
     heartbeat_timeout: Annotated[
         SecondsOrOff,
+        effect(Effect.AT_LOGIN),
         doc("Seconds of silence until a client without mux is lost; negative: not checked; 0: 90."),
     ] = 0
     quic: QuicConfig = QuicConfig()
-    tls: ServerTls = ServerTls()
+    tls: Annotated[ServerTls, effect(Effect.AT_LOGIN)] = ServerTls()
 
     @classmethod
     def widened(cls, keys: Iterable[str]) -> type[Self]:
@@ -202,8 +211,8 @@ class ServerTransport(Options, frozen=True, kw_only=True):
 class ServerConfig(Options, frozen=True, kw_only=True):
     """The relay server."""
 
-    version: Annotated[str, doc("Accepted for frp's files; unused.")] = ""
-    auth: ServerAuth = ServerAuth()
+    version: Annotated[str, effect(Effect.AT_ONCE), doc("Accepted for frp's files; unused.")] = ""
+    auth: Annotated[ServerAuth, effect(Effect.AT_LOGIN)] = ServerAuth()
     bind_addr: Annotated[Host, doc("Address to listen on for clients.")] = "0.0.0.0"
     bind_port: Annotated[ListeningPort, doc("TCP port to listen on for clients.")] = 7000
     kcp_bind_port: Annotated[ListeningPort, doc("UDP port for KCP; 0: off.")] = 0
@@ -228,23 +237,30 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     ] = ()
     proxy_bind_addr: Annotated[Host, doc("Address of the proxies' ports; empty: bindAddr.")] = ""
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
-    detailed_errors_to_client: Annotated[bool, doc("Tells clients the reason of a refusal.")] = True
-    max_ports_per_client: Annotated[CountOrOff, doc("Most ports that one client may have; 0: no limit.")] = 0
+    detailed_errors_to_client: Annotated[
+        bool, effect(Effect.AT_LOGIN), doc("Tells clients the reason of a refusal.")
+    ] = True
+    max_ports_per_client: Annotated[
+        CountOrOff, effect(Effect.AT_ONCE), doc("Most ports that one client may have; 0: no limit.")
+    ] = 0
     max_proxies_per_client: Annotated[
-        CountOrOff, doc("Most proxies that one client may have; negative: no limit.")
+        CountOrOff, effect(Effect.AT_ONCE), doc("Most proxies that one client may have; negative: no limit.")
     ] = MAX_PROXIES_PER_CLIENT
     user_conn_timeout: Annotated[
         SecondsOrOff,
+        effect(Effect.AT_LOGIN),
         doc(
             "Seconds that a user waits for a work connection, and longer while others are served; negative: "
             "only idle ones are used."
         ),
     ] = 10
-    allow_ports: Annotated[tuple[PortRange, ...], doc("Ports that proxies may have; empty: all.")] = ()
-    bandwidth: Bandwidth = Bandwidth()
+    allow_ports: Annotated[
+        tuple[PortRange, ...], effect(Effect.AT_ONCE), doc("Ports that proxies may have; empty: all.")
+    ] = ()
+    bandwidth: Annotated[Bandwidth, effect(Effect.AT_ONCE)] = Bandwidth()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
-    log: LogConfig = LogConfig()
+    log: Annotated[LogConfig, effect(Effect.AT_ONCE)] = LogConfig()
     web_server: WebServerConfig = WebServerConfig()
     transport: ServerTransport = ServerTransport()
     ssh_tunnel_gateway: SshTunnelGateway = SshTunnelGateway()
