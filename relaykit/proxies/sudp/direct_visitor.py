@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from relaykit.errors import (
@@ -67,11 +67,14 @@ class DirectSudpVisitor(SudpVisitor):
         self._next_path = Timer(host.reactor, self._need_path)
         self._relay_only = RelayOnly(host)
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any]:
+        """Fires once there is no path."""
         super().stopService()
         self._next_path.set(None)
+        lost: Deferred[Any] = succeed(None) if self.path is None else self.path.when_lost()
         if self._going is not None:
             self._going.cancel()
+        return lost
 
     def session_started(self) -> None:
         self._failures = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
@@ -58,10 +58,11 @@ class SudpVisitor(PortVisitor):
         opening: Deferred[IListeningPort | None] = self.host.listen_datagrams(self)
         return opening
 
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[Any] | None:
         super().stopService()
         if self._visiting is not None:
             self._visiting.cancel()
+        return None
 
     def leg_accepted(self, leg: IDatagramLeg, origin: Origin) -> None:
         if self._lane is not None:

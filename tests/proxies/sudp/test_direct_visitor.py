@@ -141,6 +141,16 @@ class DirectPathTests(DirectSudpTestCase):
         self.relay.stop()
         self.assertEqual(self.relay.clock.getDelayedCalls(), [])
 
+    def test_stops_with_its_path(self) -> None:
+        """Who stops a visitor learns when its path has ended."""
+        _, visiting, _ = self.begin()
+        visitor: Any = visiting.visitor
+        lost, stopped = visitor.path.when_lost(), visitor.stopService()
+        self.assertNoResult(stopped)
+        self.relay.advance(5.0)
+        self.successResultOf(lost)
+        self.successResultOf(stopped)
+
     def test_stopped_meanwhile(self) -> None:
         """So it does while a path is being made."""
         self.publish(direct=True)
