@@ -220,7 +220,8 @@ class CarrierCapabilities:
     streams: bool = False
     """Many streams over one connection, so that none are multiplexed over its own."""
     datagrams: bool = False
-    """Datagrams beside the streams, which may be lost."""
+    """Datagrams beside each stream, which may be lost: its legs are
+    :class:`relaykit.interfaces.IAccompaniedLeg`."""
     encryption: bool = False
     """Encryption and a certificate of the server, so that no TLS is put on it."""
     own_port: bool = False

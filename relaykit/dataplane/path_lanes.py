@@ -1,4 +1,4 @@
-"""A lane over a direct path: what has room in a datagram of the path goes as one, the rest by a stream."""
+"""A lane that has datagrams beside its stream: what has room in one goes as one, the rest by the stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PathLane(DatagramLane):
     Users are told of as being gone on the stream, so that what they sent may arrive behind it: who comes so
     is new, and forgotten when idle.
 
-    :param beside: the path's datagrams, which this lane has from :meth:`start` on.
+    :param beside: those datagrams, which this lane has from :meth:`start` on.
     """
 
     _codec: BinaryCodec
@@ -51,7 +51,7 @@ class PathLane(DatagramLane):
         self._beside.attach(_Beside(self))
 
     def datagram_received(self, whole: Buffer) -> None:
-        """A datagram of the path arrived."""
+        """A datagram arrived beside the stream."""
         self._quiet_looks = 0
         try:
             key, data = self._codec.taken(bytes(whole))
@@ -79,7 +79,7 @@ class PathLane(DatagramLane):
 @implementer(IDatagramReceiver)
 @frozen(eq=False)
 class _Beside:
-    """Takes the path's datagrams for a lane."""
+    """Takes them for a lane."""
 
     _lane: PathLane
 

@@ -20,7 +20,7 @@ from relaykit.dataplane.protocols import LegEndpoint, LegTransport, ProtocolAcce
 from relaykit.dataplane.splicing import PipePool, SpliceForwarder, can_splice
 from relaykit.dataplane.tls import server_context, start_tls
 from relaykit.errors import LocalProtocolError
-from relaykit.interfaces import IDatagramPath, IDataPlane
+from relaykit.interfaces import IAccompaniedLeg, IDatagramPath, IDataPlane
 from relaykit.sansio.lanes.binary import BinaryCodec
 from relaykit.values import Traffic
 
@@ -122,6 +122,8 @@ class DataPlane:
     def lane_over(
         self, leg: IStreamLeg, codec: LaneCodec, on_too_large: Callable[[DatagramTooLarge], None]
     ) -> IDatagramLane:
+        if codec.goes_beside and IAccompaniedLeg.providedBy(leg) and leg.beside is not None:
+            return PathLane(self._poller, leg, leg.beside, on_too_large)
         return DatagramLane(self._poller, leg, codec, on_too_large)
 
     def path_lane_over(

@@ -12,11 +12,14 @@ from relaykit.sansio.lanes.transcoding import LaneTranscoding
 from relaykit.values import host_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.lanes.codec import LaneCodec
+    from relaykit.sansio.wire.coders import StreamCoder
 
-__all__ = ["TranscodingLeg", "transcoded"]
+__all__ = ["LaneLeg", "TranscodingLeg", "transcoded"]
 
 
 def transcoded(leg: IStreamLeg, near: LaneCodec, far: LaneCodec) -> IStreamLeg:
@@ -27,16 +30,20 @@ def transcoded(leg: IStreamLeg, near: LaneCodec, far: LaneCodec) -> IStreamLeg:
     return leg if near.keep_alive == far.keep_alive else TranscodingLeg(leg, near, far)
 
 
-class TranscodingLeg(TransformLeg):
-    """Passes the datagrams of a lane on in another format; what has no room there is dropped."""
+class LaneLeg(TransformLeg):
+    """A leg of a lane that is passed on, frame by frame; both sides may break the rules of its format.
+
+    :ivar dropped: datagrams that could not be passed on.
+    """
 
     __slots__ = ("dropped",)
 
     log = Logger()
 
-    def __init__(self, lower: IStreamLeg, near: LaneCodec, far: LaneCodec) -> None:
-        between = LaneTranscoding(near, far, self._left_out)
-        super().__init__(lower, [between.to_near], [between.to_far])
+    def __init__(
+        self, lower: IStreamLeg, outbound: Sequence[StreamCoder], inbound: Sequence[StreamCoder]
+    ) -> None:
+        super().__init__(lower, outbound, inbound)
         self.dropped = 0
 
     def write(self, data: Buffer) -> None:
@@ -51,6 +58,16 @@ class TranscodingLeg(TransformLeg):
                 problem="broke-the-rules",
             )
             self.abort()
+
+
+class TranscodingLeg(LaneLeg):
+    """Passes the datagrams of a lane on in another format; what has no room there is dropped."""
+
+    __slots__ = ()
+
+    def __init__(self, lower: IStreamLeg, near: LaneCodec, far: LaneCodec) -> None:
+        between = LaneTranscoding(near, far, self._left_out)
+        super().__init__(lower, [between.to_near], [between.to_far])
 
     def _left_out(self, reason: str) -> None:
         self.dropped += 1

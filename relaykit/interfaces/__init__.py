@@ -30,6 +30,7 @@ from relaykit.interfaces.hosts import (
     IWorkLeg,
 )
 from relaykit.interfaces.legs import (
+    IAccompaniedLeg,
     IBatchedDatagramLeg,
     IBatchedDatagramReceiver,
     IConnection,
@@ -90,6 +91,7 @@ from relaykit.interfaces.rendezvous import (
 
 __all__ = [
     "IAcceptHost",
+    "IAccompaniedLeg",
     "IBackend",
     "IBatchedDatagramLeg",
     "IBatchedDatagramReceiver",

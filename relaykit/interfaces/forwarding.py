@@ -123,6 +123,9 @@ class IDataPlane(Interface):
     ) -> IDatagramLane:
         """A lane on a stream leg, which it owns; the peer must make one of its end, in the same format.
 
+        Where the format says so and the leg is an :class:`IAccompaniedLeg`, datagrams that have room there go
+        beside it.
+
         :param on_too_large: is told of each datagram that the format has no room for; it is dropped.
         """
 

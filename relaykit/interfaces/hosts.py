@@ -96,10 +96,11 @@ class IRegisteredProxy(ISignalPeer, IMessagePeer, IPortHolder):
 
     flows = Attribute("The :class:`IFlow` of each user, from ``serve`` or ``open_work_leg`` on.")
 
-    def serve(user: IStreamLeg, origin: Origin) -> IFlow:
+    def serve(user: IStreamLeg, origin: Origin, is_lane: bool = False) -> IFlow:
         """Gives a user what the proxy offers: a work connection, forwarding, accounting.
 
         Owns the leg, and logs what goes wrong.  Whoever does not want to end the user can drop the answer.
+        ``is_lane`` says that it is one of many users, from :meth:`IVisit.accept_lane`.
         """
 
     def serve_datagrams(user: IDatagramLeg, origin: Origin, most_bytes: int = MOST_DATAGRAM_BYTES) -> IFlow:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from relaykit.values import Address, Ended, Origin
 
 __all__ = [
+    "IAccompaniedLeg",
     "IBatchedDatagramLeg",
     "IBatchedDatagramReceiver",
     "IConnection",
@@ -410,6 +411,15 @@ class ISizedDatagramLeg(IDatagramLeg):
     most_bytes = Attribute(
         "The largest datagram that is taken at the moment; 0 for none.  It grows and shrinks with the way."
     )
+
+
+class IAccompaniedLeg(IStreamLeg):
+    """A stream that datagrams may go beside, which belong to it and are as secret as what it carries.
+
+    They may be lost, and overtake each other and the stream.
+    """
+
+    beside = Attribute("The :class:`ISizedDatagramLeg` of them, always the same one; None: there are none.")
 
 
 class IDatagramPath(IStreamPath):

@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.dataplane.flows import Ending
+from relaykit.dataplane.uniting import united
 from relaykit.errors import ended_by
 from relaykit.interfaces import IFlow
 from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Traffic
@@ -182,10 +183,13 @@ class ProxyFlow(Ending):
 class UserFlow(ProxyFlow):
     """A user who is served: forwarded to a work connection, once there is one."""
 
-    __slots__ = ("_flow", "_leg")
+    __slots__ = ("_flow", "_is_lane", "_leg")
 
-    def __init__(self, proxy: FlowOwner, leg: IStreamLeg | IDatagramLeg, origin: Origin) -> None:
+    def __init__(
+        self, proxy: FlowOwner, leg: IStreamLeg | IDatagramLeg, origin: Origin, is_lane: bool = False
+    ) -> None:
         super().__init__(proxy, origin)
+        self._is_lane = is_lane
         self._leg: Any = leg
         self._flow: IFlow | None = None
 
@@ -226,6 +230,8 @@ class UserFlow(ProxyFlow):
     def _forward(self, work: Any) -> IFlow:
         """Joins the user with a work connection."""
         proxy = self.proxy
+        if self._is_lane:
+            work = united(work, proxy.session.lane_codec())
         user = proxy.data_plane.paced(self._leg, proxy.budgets_for(self.origin))
         flow: IFlow = proxy.data_plane.forward(user, work, proxy.session.half_close)
         return flow

@@ -150,8 +150,10 @@ class _Moving(ProxyFlow):
 class GroupUserFlow(_Moving, UserFlow):
     """A user of a group who is served by one of its members."""
 
-    def __init__(self, group: ProxyGroup, member: RegisteredProxy, leg: IStreamLeg, origin: Origin) -> None:
-        super().__init__(member, leg, origin)
+    def __init__(
+        self, group: ProxyGroup, member: RegisteredProxy, leg: IStreamLeg, origin: Origin, is_lane: bool
+    ) -> None:
+        super().__init__(member, leg, origin, is_lane)
         self._join(group)
 
 
@@ -255,8 +257,8 @@ class ProxyGroup:
 
     # --- what the type has it do ------------------------------------------------------------------
 
-    def serve(self, user: IStreamLeg, origin: Origin) -> IFlow:
-        flow = GroupUserFlow(self, self._first(origin), user, origin)
+    def serve(self, user: IStreamLeg, origin: Origin, is_lane: bool = False) -> IFlow:
+        flow = GroupUserFlow(self, self._first(origin), user, origin, is_lane)
         flow.start()
         return flow
 

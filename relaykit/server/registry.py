@@ -182,8 +182,8 @@ class RegisteredProxy:
     def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
         return self.data_plane.endpoint(lambda: self.open_work_leg(origin))
 
-    def serve(self, user: IStreamLeg, origin: Origin) -> UserFlow:
-        flow = UserFlow(self, user, origin)
+    def serve(self, user: IStreamLeg, origin: Origin, is_lane: bool = False) -> UserFlow:
+        flow = UserFlow(self, user, origin, is_lane)
         flow.start()
         return flow
 

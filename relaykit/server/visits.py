@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.transcoding import transcoded
 from relaykit.dataplane.transforms import transformed
+from relaykit.dataplane.uniting import united
 from relaykit.errors import VisitRefusedError
 from relaykit.escaping import shown
 from relaykit.interfaces import IVisit
@@ -69,7 +70,7 @@ class Visit:
 
     def accept_lane(self, secret: Secret, proxy: IRegisteredProxy) -> IStreamLeg:
         near = agreed_codec(self._framing, self._extensions)
-        return transcoded(self.accept(secret), near, proxy.lane_codec())
+        return transcoded(united(self.accept(secret), near), near, proxy.lane_codec())
 
     def abort(self) -> None:
         """Drops the visit."""

@@ -18,7 +18,7 @@ from tests.dataplane.fakes import AcceptingDatagrams
 ALICE, BOB = Address("203.0.113.9", 40000), Address("2001:db8::5", 1)
 
 
-class _Sized:
+class Sized:
     """A datagram leg that takes no more than so many bytes, and keeps count."""
 
     def __init__(self, leg: Any, most_bytes: int) -> None:
@@ -26,6 +26,8 @@ class _Sized:
         self.most_bytes = most_bytes
         self.sent: list[bytes] = []
         self.attach = leg.attach
+        self.pause = leg.pause
+        self.resume = leg.resume
 
     def send(self, data: bytes) -> bool:
         """Passes it on."""
@@ -40,10 +42,10 @@ class PathLaneTests(SynchronousTestCase):
         self.network = MemoryNetwork(clock=Clock())
         self.stream, far = self.network.pair()
         here, there = datagram_pair(self.network)
-        self.beside, self.there = _Sized(here, 1200), there
+        self.beside, self.there = Sized(here, 1200), there
         self.accepting = AcceptingDatagrams()
         beside: Any = self.beside
-        other: Any = _Sized(there, 1200)
+        other: Any = Sized(there, 1200)
         self.users = PathLane(self.network, self.stream, beside, self.fail)
         self.service = PathLane(self.network, far, other, self.fail)
         self.users.start()

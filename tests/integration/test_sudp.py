@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest
 
+from tests.carriers.quic.lines import missing
 from tests.integration.datagram_traffic import DatagramService, DatagramUser, ask_all
 from tests.integration.programs import Program, free_ports, frp_command, missing_frp, relaykit_command
 from tests.integration.relays import NOTHING, SECRET_KEY, RelayTestCase, Table
@@ -170,6 +171,43 @@ class WebSocketTests(EveryPairTestCase):
     def pairs() -> Iterator[tuple[End, End]]:
         """Both ends ours, and one of them frp's."""
         return iter(((OUR_END, OUR_END), (OUR_END, End(True, "v1")), (End(True, "v2"), OUR_END)))
+
+
+QUIC: Table = MappingProxyType({"transport.protocol": "quic"})
+
+
+@test_every_pair
+class QuicTests(EveryPairTestCase):
+    """The same over QUIC, which has datagrams of its own."""
+
+    skip = missing()
+    table = QUIC
+
+    @staticmethod
+    def pairs() -> Iterator[tuple[End, End]]:
+        """Both ends ours, without our own format, and one of them frp's."""
+        others = (OUR_END, End(False, "v1"), End(True, "v1"))
+        return iter(((OUR_END, OUR_END), *((OUR_END, other) for other in others[1:]), (others[2], OUR_END)))
+
+    def setUp(self) -> None:
+        """Leaves the server's STUN service the two ports behind that of QUIC."""
+        super().setUp()
+        self.bind_port, _, _, self.port, self.sealed_port = free_ports(5)
+
+    def start_server(self, table: Table = NOTHING, command: Sequence[str] = ()) -> Program:
+        return super().start_server({"quicBindPort": self.bind_port, **table}, command)
+
+    def test_mixed(self) -> None:
+        """Datagrams of every size pass where only one of the two clients has QUIC."""
+        self.start_server()
+        for provider, visitor in ((QUIC, NOTHING), (NOTHING, QUIC)):
+            programs = self.provide(**provider), self.visit(**visitor)
+            for port in (self.port, self.sealed_port):
+                user = self.user(port)
+                for size in (1, 0, 1200, FRP_BYTES, MOST_BYTES):
+                    user.ask(bytes(each % 251 for each in range(size)))
+            for program in programs:
+                program.stop()
 
 
 class AdmissionTests(SudpTestCase):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 from twisted.trial.unittest import SkipTest
 
@@ -13,7 +17,7 @@ from tests.integration.faults.cutter import Cutter
 from tests.integration.programs import Program, free_port, frp_command, missing_frp
 from tests.integration.relays import NOTHING, RelayTestCase, Table, Way
 from tests.integration.scenarios import OVER_DATAGRAMS, SOME_WEBSOCKETS, SOME_WSS, test_each
-from tests.integration.traffic import LOOPBACK
+from tests.integration.traffic import LOOPBACK, PIECE_BYTES, dial
 
 MANY_USERS = 300
 """Users at once."""
@@ -28,8 +32,29 @@ WAYS = [
 BARE = [Way(wire, tls=False, mux=False) for wire in ("v1", "v2")]
 """Every work connection is a connection of its own, and nothing is hidden."""
 
+QUIC = Way("v2", tls=True, mux=True, carrier="quic")
+"""What has datagrams of its own."""
+
+PINGS = 200
+"""Questions of which the median time is told."""
+
 LARGER = b"larger: "
 """What begins like this is answered by something larger."""
+
+
+def pour(connection: socket.socket) -> None:
+    """A service that sends as much as its user takes."""
+    piece = bytes(PIECE_BYTES)
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(piece)
+
+
+def drain(connection: socket.socket) -> None:
+    """Takes all that comes."""
+    with contextlib.suppress(OSError):
+        while connection.recv(PIECE_BYTES):
+            pass
 
 
 def larger(datagram: bytes) -> bytes:
@@ -67,6 +92,7 @@ class UdpTestCase(RelayTestCase):
         proxy: Table = NOTHING,
         client: Table = NOTHING,
         again: bool = False,
+        more: Sequence[Table] = (),
     ) -> Program:
         """A client that publishes the service; once more at the port that it had, or at a new one."""
         self.port = self.port if again else free_port()
@@ -80,7 +106,8 @@ class UdpTestCase(RelayTestCase):
                     "remotePort": self.port,
                     **way.flow,
                     **proxy,
-                }
+                },
+                *more,
             ],
         )
         started.wait_for("start proxy success")
@@ -132,19 +159,40 @@ class UdpTestCase(RelayTestCase):
     "check_traffic",
     [*WAYS, Way("auto", tls=True, mux=True), *SOME_WEBSOCKETS[2:], *SOME_WSS, *OVER_DATAGRAMS],
 )
+@test_each("check_sizes", [Way("auto", tls=True, mux=True), QUIC])
+@test_each("check_beside_bulk", [Way("v2", tls=True, mux=True), QUIC])
 @test_each("check_work_connection_lost", BARE)
-@test_each("check_life", BARE)
+@test_each("check_life", [*BARE, QUIC])
 class OurPairTests(UdpTestCase):
     """Both ends are ours."""
 
-    def test_sizes(self) -> None:
+    def check_sizes(self, way: Way) -> None:
         """Between our own ends datagrams of every size pass, whatever is configured."""
-        way = Way("auto", tls=True, mux=True)
         self.start_server({**way.server(self.bind_port), "udpPacketSize": 1})
         self.publish_udp(way, self.serve(), client={"udpPacketSize": 1})
         user = self.user()
-        for size in (1, 1472, 1500, 1501, 10_240, 65_507):
+        for size in (1, 1200, 1472, 1500, 1501, 10_240, 65_507):
             user.ask(bytes(range(256)) * (size // 256) + bytes(size % 256))
+
+    def check_beside_bulk(self, way: Way) -> None:
+        """Users are answered while a transfer fills the connection of the same client."""
+        bulk = free_port()
+        service = self.start_service(pour)
+        self.start_server(way.server(self.bind_port))
+        transfer = {"name": "bulk", "type": "tcp", "localPort": service.port, "remotePort": bulk}
+        client = self.publish_udp(way, self.serve(), more=[transfer])
+        client.wait_for("start proxy success", 2)
+        user = self.user()
+        user.ask(b"before")
+        with dial(bulk) as reader:
+            threading.Thread(target=drain, args=[reader], daemon=True).start()
+            took = []
+            for number in range(PINGS):
+                began = time.monotonic()
+                user.ask(b"question %d" % number)
+                took.append(time.monotonic() - began)
+        median = 1000 * statistics.median(took)
+        print(f"\n    FIGURE {self.id().split('.')[-1]}: median {median:.2f} ms", flush=True)
 
     def test_ipv6(self) -> None:
         """Users and services of IPv6 are served; users of both versions on one port."""

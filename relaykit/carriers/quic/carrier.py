@@ -24,7 +24,7 @@ class QuicCarrier:
 
     name = "quic"
     summary = "QUIC over UDP: its own streams and encryption, and no loss of one stream delays another."
-    capabilities = CarrierCapabilities(streams=True, encryption=True, own_port=True, race=20)
+    capabilities = CarrierCapabilities(streams=True, datagrams=True, encryption=True, own_port=True, race=20)
     table = "quic"
     dial_options = None
     accept_options = None

@@ -52,6 +52,7 @@ class QuicDialer:
             key_pair=terms.shown,
             is_client=True,
             asked_name=terms.asked_name.decode("ascii"),
+            takes_datagrams=True,
         )
         datagrams: IDatagramLeg = await host.dial_datagrams()
         keepalive_s = float(options.keepalive_period or KEEPALIVE_S)

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from relaykit.carriers.quic.adapter import CONNECTION_WINDOW_BYTES
 from relaykit.carriers.quic.driver import QuicDriver
-from relaykit.carriers.quic.frames import QuicDatagramLeg
+from relaykit.carriers.quic.frames import Besides, QuicDatagramLeg
 from relaykit.carriers.quic.streams import HIGH_WATER_BYTES, QuicStreamLeg
 from relaykit.dataplane.tls import alert_reason
 from relaykit.errors import ConnectionFailed, RemoteProtocolError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.carriers.quic.adapter import Connection, Library
-    from relaykit.interfaces import IDatagramLeg, ILegAcceptor, IStreamLeg, ITurns
+    from relaykit.interfaces import IDatagramLeg, ILegAcceptor, ISizedDatagramLeg, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
     from relaykit.values import Address
 
@@ -138,6 +138,8 @@ class QuicPath:
         self._opening: dict[Deferred[IStreamLeg], None] = {}
         self._limits: _Limits | None = None
         self._frames: QuicDatagramLeg | None = None
+        self._besides: Besides | None = None
+        """The same of each stream, where the peer is our own client or server."""
         self._held_bytes = 0
         self._stalled: dict[QuicStreamLeg, int] | None = None
         """What each leg held when credit was withheld; None while it is given."""
@@ -149,7 +151,7 @@ class QuicPath:
             events.StreamDataReceived: self._stream_data,
             events.StreamReset: self._stream_reset,
             events.StopSendingReceived: self._stream_stopped,
-            events.DatagramFrameReceived: lambda event: self.datagrams().on_frame(event.data),
+            events.DatagramFrameReceived: self._frame_received,
             events.HandshakeCompleted: self._handshake_completed,
             events.PingAcknowledged: lambda event: self._driver.answered(event.uid),
         }
@@ -298,6 +300,12 @@ class QuicPath:
         """Whether the connection is gone, so that no stream can be told anything any more."""
         return self._driver.lost is not None
 
+    def beside(self, number: int) -> ISizedDatagramLeg | None:
+        """The datagrams of a stream; None where there are none."""
+        if self._besides is None or number not in self._legs:
+            return None
+        return self._besides.leg(number)
+
     def output_waits(self, leg: QuicStreamLeg) -> None:
         """A leg has something to send, or to end."""
         self._writers[leg] = None
@@ -348,6 +356,8 @@ class QuicPath:
                 table.pop(leg, None)
             self._deadlines.drop(leg)
             self._rooms.forget(leg.number)
+            if self._besides is not None:
+                self._besides.forget(leg.number)
             if leg.window is not None:
                 self._windows.forget(leg.window)
 
@@ -364,8 +374,9 @@ class QuicPath:
         if self._control_leg is not None:
             # Otherwise the peer's first stream was overtaken by others.
             self._control_leg.write(self._windows.to_send(self.connection.round_trip_s, self._driver.now))
-        if self._writers:
-            self._hand_down()
+        is_queued = self._frames is not None and self._frames.is_queued
+        if self._writers or is_queued:
+            self._hand_down(is_queued)
 
     def settle(self) -> None:
         for leg in tuple(self._writers):
@@ -406,9 +417,16 @@ class QuicPath:
     def _handshake_completed(self, event: Any) -> None:
         if not self.handshaken.called:
             self._credited = self._credited_by is not None and event.alpn_protocol == self._credited_by
-            if self._credited and not self._proving and self.connection.is_client:
-                self.open_control()
+            if self._credited and not self._proving:
+                self._besides = Besides(self.datagrams(), self.turns)
+                if self.connection.is_client:
+                    self.open_control()
             self.handshaken.callback(None)
+
+    def _frame_received(self, event: Any) -> None:
+        # Nobody has use for those of frp's ends, which send none.
+        if self._credited:
+            self.datagrams().on_frame(event.data)
 
     def _stream_data(self, event: Any) -> None:
         if self._limits is not None:
@@ -447,12 +465,18 @@ class QuicPath:
 
     # --- legs -----------------------------------------------------------------------------------
 
-    def _hand_down(self) -> None:
-        """Shares what the connection takes among the legs that have output, in turns of a packet at least."""
+    def _hand_down(self, is_queued: bool) -> None:
+        """Shares what the connection takes among the legs that have output, in turns of a packet at least.
+
+        Datagrams that are queued come first; where streams have output, too, they get half of it.
+        """
         legs = [leg for leg in self._writers if leg.is_ready]
-        if not legs:
+        if not (legs or is_queued):
             return
         room, least = self.connection.room_bytes, 1
+        if is_queued:
+            packet = self.connection.most_piece_bytes
+            room -= self.datagrams().fill(min(room, max(packet, room // 2)) if legs else room)
         if len(legs) > 1:
             least = self.connection.most_piece_bytes
             # The peer may wait for its credit.

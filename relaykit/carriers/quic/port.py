@@ -172,6 +172,7 @@ class QuicPort:
             protocols=(RELAY_PROTOCOL, FRP_PROTOCOL),
             idle_s=rules.idle_s,
             key_pair=host.tls_terms().shown,
+            takes_datagrams=True,
             most_streams=rules.most_streams,
         )
         connection = library.connection(settings)

@@ -11,12 +11,12 @@ from zope.interface import implementer
 from relaykit.carriers.quic.adapter import PIECE_COST_BYTES
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import IMuxedLeg
+from relaykit.interfaces import IAccompaniedLeg, IMuxedLeg
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
     from relaykit.carriers.quic.path import QuicPath
-    from relaykit.interfaces import ITurns
+    from relaykit.interfaces import ISizedDatagramLeg, ITurns
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.stream_credit import Room, Window
 
@@ -36,7 +36,7 @@ BROKEN_OFF: Final = 1
 """Code of a stream that was aborted, or whose counterpart is lost."""
 
 
-@implementer(IMuxedLeg)
+@implementer(IAccompaniedLeg, IMuxedLeg)
 class QuicStreamLeg(StreamLeg):
     """A stream of a QUIC connection.
 
@@ -92,6 +92,11 @@ class QuicStreamLeg(StreamLeg):
     @property
     def turns(self) -> ITurns:
         return self._path.turns
+
+    @property
+    def beside(self) -> ISizedDatagramLeg | None:
+        """The datagrams that belong to it, between a client and a server of our own."""
+        return self._path.beside(self.number)
 
     @property
     def held_bytes(self) -> int:

@@ -46,7 +46,7 @@ class _SecretLanes:
         except VisitRefusedError as refusal:
             hint = self._hint(visit) if refusal.code is RefusalCode.BAD_CREDENTIALS else ""
             raise VisitRefusedError(refusal.code, refusal.text + hint) from refusal
-        proxy.serve(visit.accept_lane(proxy.options.secret_key, proxy), visit.origin)
+        proxy.serve(visit.accept_lane(proxy.options.secret_key, proxy), visit.origin, is_lane=True)
 
     async def signal_received(self, sender: ISignalPeer, body: Mapping[str, Any]) -> None:
         if not self._point.signal_received(sender, body):

@@ -29,6 +29,7 @@ from relaykit.sansio.wire.hello import (
 from relaykit.values import HIGHEST_PORT
 
 __all__ = [
+    "BESIDE",
     "BOUND",
     "CARRIERS",
     "DATAGRAMS",
@@ -68,6 +69,9 @@ BOUND = "bound"
 DATAGRAMS = "datagrams"
 """Lanes have relaykit's own format: see :mod:`relaykit.sansio.lanes.binary`."""
 
+BESIDE = "beside"
+"""Datagrams of a lane in relaykit's own format go beside its stream, where the carrier has such."""
+
 VISITOR_USER = "visitor_user"
 """A visitor says where its users come from, and so does the server to the client that has the proxy."""
 
@@ -81,7 +85,9 @@ port of each, by name."""
 MOST_CARRIERS = 16
 """Carriers that a server may name; there are some five in the world."""
 
-EXTENSIONS = frozenset({SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, VISITOR_USER, TLVS, CARRIERS})
+EXTENSIONS = frozenset(
+    {SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, BESIDE, VISITOR_USER, TLVS, CARRIERS}
+)
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from relaykit.sansio.control.extensions import DATAGRAMS
+from relaykit.sansio.control.extensions import BESIDE, DATAGRAMS
 from relaykit.sansio.lanes.binary import BinaryCodec
 from relaykit.sansio.lanes.codec import LaneCodec
 from relaykit.sansio.lanes.frp import MessageCodec
@@ -22,4 +22,6 @@ def agreed_codec(
     :param extensions: what both have agreed on in their hellos.
     :param most_bytes: the largest datagram in frp's format; relaykit's own carries all sizes.
     """
-    return BinaryCodec() if DATAGRAMS in extensions else MessageCodec(framing, most_bytes)
+    if DATAGRAMS not in extensions:
+        return MessageCodec(framing, most_bytes)
+    return BinaryCodec(goes_beside=BESIDE in extensions)

@@ -5,6 +5,8 @@ address (4 bytes of IPv4, or 16 of IPv6 and 4 of its zone), the port in two byte
 end of the frame.  Numbers are most significant byte first.  Kind and address together are the user's key,
 so that neither end looks at them datagram by datagram.  With :data:`GONE` in its kind, a frame has no
 payload: the end that sends it has forgotten the user.
+
+Where datagrams go beside the stream each is a frame without its length.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from relaykit.sansio.contract import Buffer
 from relaykit.sansio.lanes.codec import DatagramTooLarge
 from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
-__all__ = ["GONE", "BinaryCodec"]
+__all__ = ["GONE", "BinaryCodec", "WholeFrames", "frame_of", "whole_of"]
 
 GONE: Final = 0x40
 """Added to the kind of a datagram: the user of this address is gone."""
@@ -43,7 +45,8 @@ class BinaryCodec:
     keep_alive: Final = _LENGTH.pack(1) + bytes([_KEEP_ALIVE])
     is_shared: Final = True
 
-    def __init__(self) -> None:
+    def __init__(self, goes_beside: bool = False) -> None:
+        self.goes_beside = goes_beside
         self._rest = bytearray()
         self._wanted = 0
 
@@ -114,6 +117,44 @@ class BinaryCodec:
             at = following
         self._rest, self._wanted = bytearray(content[at:]), wanted
         return found
+
+
+class WholeFrames:
+    """A :class:`relaykit.sansio.wire.coders.StreamCoder` whose pieces are frames; holds an incomplete one."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def process(self, data: Buffer) -> list[Buffer]:
+        content = self._rest + data
+        frames: list[Buffer] = []
+        at, end = 0, len(content)
+        while at + _BEGINNING.size <= end:
+            length, kind = _BEGINNING.unpack_from(content, at)
+            if not _KEY_BYTES[kind] <= length <= _KEY_BYTES[kind] + MOST_DATAGRAM_BYTES:
+                raise RemoteProtocolError(f"no frame of a lane has the kind {kind} and {length} bytes")
+            following = at + _LENGTH.size + length
+            if following > end:
+                break
+            frames.append(content[at:following])
+            at = following
+        self._rest = content[at:]
+        return frames
+
+
+def whole_of(frame: Buffer) -> bytes | None:
+    """What carries a frame where datagrams are whole; None for one that has none."""
+    return bytes(frame[_LENGTH.size :]) if frame[_LENGTH.size] in (_IPV4, _IPV6) else None
+
+
+def frame_of(whole: bytes) -> bytes:
+    """The frame of what arrived as a datagram.
+
+    :raises RemoteProtocolError: it is none of a lane.
+    """
+    if not whole or whole[0] not in (_IPV4, _IPV6) or len(whole) < _KEY_BYTES[whole[0]]:
+        raise RemoteProtocolError("a datagram of a lane belongs to nobody")
+    return _LENGTH.pack(len(whole)) + whole
 
 
 def _zone_number(zone: str) -> int:

@@ -33,6 +33,10 @@ class LaneCodec(Protocol):
     def is_shared(self) -> bool:
         """Whether a proxy may have several lanes of this format at a time, each with some of its users."""
 
+    @property
+    def goes_beside(self) -> bool:
+        """Whether datagrams go beside the stream where that has any, as far as they have room there."""
+
     def key_of(self, user: Address) -> Hashable:
         """The key of a user.
 

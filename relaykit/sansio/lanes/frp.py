@@ -47,6 +47,7 @@ class MessageCodec:
     """
 
     is_shared: Final = False
+    goes_beside: Final = False
 
     def __init__(self, framing: Framing, most_bytes: int) -> None:
         self._framing = framing

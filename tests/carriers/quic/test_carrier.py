@@ -21,7 +21,7 @@ class QuicCarrierTests(SynchronousTestCase):
         """It is found like anybody's carrier, and keeps what the interface says."""
         self.assertIs(Carriers.installed().get("quic"), carrier)
         verifyObject(ICarrier, carrier)
-        self.assertTrue(carrier.capabilities.own_port)
+        self.assertTrue(carrier.capabilities.own_port and carrier.capabilities.datagrams)
 
     def test_lacks(self) -> None:
         """Without a library it says how to get one."""

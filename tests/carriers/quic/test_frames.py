@@ -7,11 +7,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.carriers.quic.frames import MOST_FRAMES
-from relaykit.interfaces import IDatagramLeg
+from relaykit.carriers.quic.adapter import Library
+from relaykit.carriers.quic.frames import MOST_EARLY_FRAMES, MOST_FRAMES, MOST_QUEUED_FRAMES
+from relaykit.interfaces import IAccompaniedLeg, IDatagramLeg, ISizedDatagramLeg
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Ended
 from tests.carriers.quic.lines import Ends, libraries, missing
+from tests.carriers.quic.port_net import Net
 
 
 class QuicDatagramLegTests(SynchronousTestCase):
@@ -100,3 +102,86 @@ class QuicDatagramLegTests(SynchronousTestCase):
         self.assertEqual(self.here.most_bytes, 0)
         self.assertFalse(self.here.send(b"x"))
         self.assertIsNotNone(received.lost)
+
+
+class BesidesTests(SynchronousTestCase):
+    """The datagrams of each stream, between a client and a server."""
+
+    skip = missing()
+
+    def connected(self, one: Library, two: Library) -> tuple[Any, Any]:
+        """A leg of a client, and the server's end of it."""
+        net = self.net = Net(two)
+        net.service.startService()
+        net.echoing = False
+        opening = net.dial(one)
+        net.until(lambda: opening.called)
+        path: Any = self.successResultOf(opening)
+        leg = self.successResultOf(path.open_leg())
+        leg.write(b"x")
+        net.until(lambda: net.unread)
+        self.addCleanup(net.rest, 5.0)
+        self.addCleanup(path.close)
+        return leg, net.unread[0]
+
+    def test_each_library(self) -> None:
+        """They pass both ways, as large as is said, with each library at either end."""
+        for one in libraries():
+            for two in libraries():
+                legs = self.connected(one, two)
+                got = [RecordingDatagrams(leg.beside) for leg in legs]
+                for leg in legs:
+                    verifyObject(IAccompaniedLeg, leg)
+                    verifyObject(ISizedDatagramLeg, leg.beside)
+                    self.assertGreater(leg.beside.most_bytes, 1100)
+                    for data in (b"", bytes(leg.beside.most_bytes)):
+                        self.assertTrue(leg.beside.send(data))
+                    self.assertFalse(leg.beside.send(bytes(leg.beside.most_bytes + 1)))
+                    self.assertEqual(leg.beside.dropped, 1)
+                self.net.rest(1.0)
+                self.assertEqual([len(each.got) for each in got], [2, 2])
+
+    def test_early(self) -> None:
+        """What comes before its receiver is kept, as far as there is room for all; nonsense is dropped."""
+        here, there = self.connected(libraries()[0], libraries()[0])
+        for number in range(MOST_EARLY_FRAMES):
+            here.beside.send(b"%d" % number)
+        self.net.rest(1.0)
+        besides = self.net.paths[0]._besides
+        besides.datagram_received(b"\0\0\0\x63another stream")
+        besides.datagram_received(b"\0")
+        self.assertEqual(besides.dropped, 2)
+        self.assertEqual(RecordingDatagrams(there.beside).got[0], b"1")
+
+    def test_stream_over(self) -> None:
+        """With the stream they are over, and nothing is kept of them."""
+        here, there = self.connected(libraries()[0], libraries()[0])
+        received = RecordingDatagrams(there.beside)
+        beside = here.beside
+        here.abort()
+        self.net.rest(1.0)
+        self.assertIs(received.lost, Ended.FINISHED)
+        self.assertFalse(beside.send(b"x"))
+        self.assertEqual((here.beside, there.beside), (None, None))
+        self.assertEqual(self.net.paths[0]._besides._legs, {})
+
+    def test_beside_a_transfer(self) -> None:
+        """While streams fill the network a few wait for room, before all streams; more are dropped."""
+        for library in libraries():
+            here, there = self.connected(library, library)
+            got = RecordingDatagrams(there.beside)
+            here.write(bytes(4_000_000))
+            there.resumeProducing()
+            self.net.until(lambda here=here: here._path.connection.congested)
+            taken = sum(here.beside.send(b"x") for _ in range(2 * MOST_QUEUED_FRAMES))
+            self.assertEqual((taken, here.beside.dropped), (MOST_QUEUED_FRAMES, MOST_QUEUED_FRAMES))
+            self.net.rest(0.5)
+            self.assertEqual(len(got.got), MOST_QUEUED_FRAMES)
+
+    def test_none(self) -> None:
+        """Streams of direct paths and of frp's have none, and what frp's end sends beside them is dropped."""
+        for frp in (False, True):
+            ends = Ends(libraries()[0], frp=frp).open()
+            self.assertIsNone(ends.leg().beside)  # type: ignore[attr-defined]  # it is one of QUIC
+            ends.close()
+        ends.paths[0]._frame_received(None)

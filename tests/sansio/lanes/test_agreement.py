@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.sansio.control.extensions import DATAGRAMS, EXTENSIONS
+from relaykit.sansio.control.extensions import BESIDE, DATAGRAMS, EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.lanes.codec import DatagramTooLarge
 from relaykit.sansio.wire.framing import V1, V2
@@ -18,9 +18,11 @@ class AgreementTests(SynchronousTestCase):
         """Ends that both have the extension speak relaykit's format, all others frp's in their version."""
         own = agreed_codec(V2, EXTENSIONS)
         self.assertEqual((own.keep_alive.hex(), own.is_shared), ("000100", True))
+        self.assertTrue(own.goes_beside)
+        self.assertFalse(agreed_codec(V2, EXTENSIONS - {BESIDE}).goes_beside)
         for framing in (V1, V2):
             codec = agreed_codec(framing, EXTENSIONS - {DATAGRAMS})
-            self.assertFalse(codec.is_shared)
+            self.assertFalse(codec.is_shared or codec.goes_beside)
             self.assertIn(b"{}", codec.keep_alive)
 
     def test_size(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis.strategies import binary
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import RemoteProtocolError
-from relaykit.sansio.lanes.binary import BinaryCodec
+from relaykit.sansio.lanes.binary import BinaryCodec, WholeFrames, frame_of, whole_of
 from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 
@@ -68,3 +70,43 @@ class BinaryCodecTests(SynchronousTestCase):
     def test_long_keep_alive(self) -> None:
         """What a later version may say in a keep-alive is not looked at."""
         self.assertEqual(self.codec.receive(bytes.fromhex("0003001234") + self.codec.keep_alive), [])
+
+
+class WholeFramesTests(SynchronousTestCase):
+    """Tests for frames that are passed on one by one."""
+
+    def test_every_cut(self) -> None:
+        """Frames come whole, wherever the bytes are cut."""
+        codec = BinaryCodec()
+        key = codec.key_of(Address("2001:db8::5", 1))
+        frames = [codec.keep_alive, codec.encode(key, b"abc"), codec.gone(key), codec.encode(key, b"")]
+        said = b"".join(frames)
+        for cut in range(len(said) + 1):
+            whole = WholeFrames()
+            self.assertEqual([*whole.process(said[:cut]), *whole.process(said[cut:])], frames)
+
+    @given(binary(max_size=64))
+    def test_junk(self, junk: bytes) -> None:
+        """Whatever comes, it is refused exactly where the format refuses it."""
+        refusals = []
+        for receive in (WholeFrames().process, BinaryCodec().receive):
+            try:
+                receive(junk)
+            except RemoteProtocolError:
+                refusals.append(receive)
+        self.assertIn(len(refusals), (0, 2))
+
+    def test_alone(self) -> None:
+        """A datagram's frame and what stands for it alone are made of each other; others have nothing."""
+        codec = BinaryCodec()
+        for host in ("192.0.2.1", "2001:db8::5"):
+            key = codec.key_of(Address(host, 1))
+            frame = codec.encode(key, b"abc")
+            whole = whole_of(frame)
+            assert whole is not None
+            self.assertEqual((whole, frame_of(whole)), (codec.alone(key, b"abc"), frame))
+            self.assertIsNone(whole_of(codec.gone(key)))
+            self.assertRaises(RemoteProtocolError, frame_of, key[:-1])
+        self.assertIsNone(whole_of(codec.keep_alive))
+        for data in (b"", b"\x00", b"\x44" + bytes(6)):
+            self.assertRaises(RemoteProtocolError, frame_of, data)
