@@ -12,6 +12,9 @@ __all__ = ["Crowd", "EchoForMany"]
 
 _READ_BYTES = 65536
 
+WAVE = 200
+"""Users who come at once: a server lets only so many wait at a time."""
+
 
 class EchoForMany:
     """A service that sends everything back, to any number of users in one thread."""
@@ -59,8 +62,12 @@ class Crowd:
     """Users of an echo who stay."""
 
     def __init__(self, port: int, users: int) -> None:
-        self._users = [dial(port) for _ in range(users)]
+        self._users: list[socket.socket] = []
         self._spoken = 0
+        for come in range(0, users, WAVE):
+            wave = [dial(port) for _ in range(min(WAVE, users - come))]
+            self._users += wave
+            self._hear(list(enumerate(self._users))[come:])
 
     def speak(self, share: int = 1) -> None:
         """Has one in so many of them say something that is new, and hear it again.
@@ -68,7 +75,18 @@ class Crowd:
         :raises AssertionError: somebody was cut off, or heard something else.
         """
         self._spoken += 1
-        speaking = list(enumerate(self._users))[self._spoken % share :: share]
+        self._hear(list(enumerate(self._users))[self._spoken % share :: share])
+
+    def leave(self) -> None:
+        """Ends their connections."""
+        for each in self._users:
+            each.close()
+
+    def _hear(self, speaking: list[tuple[int, socket.socket]]) -> None:
+        """Has these speak, and hear what they said.
+
+        :raises AssertionError: somebody was cut off, or heard something else.
+        """
         for number, user in speaking:
             user.sendall(self._words(number))
         for number, user in speaking:
@@ -76,11 +94,6 @@ class Crowd:
             heard = receive_exactly(user, len(words))
             if heard != words:
                 raise AssertionError(f"{words!r} was answered with {heard!r}")
-
-    def leave(self) -> None:
-        """Ends their connections."""
-        for each in self._users:
-            each.close()
 
     def _words(self, number: int) -> bytes:
         return f"user {number:06} for the {self._spoken}. time\n".encode()
