@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
-from relaykit.config.problems import ConfigurationProblems
+from relaykit.blocking import call_in_thread
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import RelaykitError, problem_of
 from relaykit.options import Effect
 
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.config.load import LoadedClient, LoadedServer
-    from relaykit.config.problems import ConfigurationProblem
     from relaykit.config.rules.changing import Changes
     from relaykit.config.schema.sections import LogConfig
     from relaykit.values import Secret
 
-__all__ = ["Read", "Reloading", "summary"]
+__all__ = ["READ_S", "Read", "Reloading", "summary"]
+
+READ_S = 30.0
+"""Seconds for reading files again: a pipe, or a disk of another machine, may never answer."""
+
+_NOT_READ = ConfigurationProblem(
+    what=f"the files of the configuration could not be read within {READ_S:g} seconds",
+    hint="none of them may be a pipe, or on a disk that does not answer",
+)
 
 
 class Read(Protocol):
@@ -47,7 +56,8 @@ class Role(Protocol):
 class Reloading:
     """Has a role go on with what its files say now, whenever it is asked to; wrong ones change nothing.
 
-    The files are read in a thread of the reactor's, beside the users.
+    The files are read in a thread, beside the users.  However many ask while that is under way, they are read
+    once more for all who want the same.
 
     :param read: reads the files, and is told whether keys that are not known are refused, None for what was
         said at the start; raises :class:`relaykit.errors.RelaykitError` when they cannot be used.
@@ -68,26 +78,43 @@ class Reloading:
         self._read = read
         self._role = role
         self._change_log = change_log
-        self._lock = DeferredLock()
+        self._asking: dict[bool | None, list[Deferred[Changes[Any]]]] = {}
+        self._is_busy = False
+        self._is_reading = False
+        """Whether there is a thread that reads, which may be one that nobody waits for any more."""
 
     def reload(self, strict: bool | None = None) -> Deferred[Changes[Any]]:
-        """Reads the files again, and fires with what changes; one call waits for the other.
+        """Reads the files again, and fires with what changes.
 
         Fails with :class:`relaykit.errors.RelaykitError`, and with what the role's own reload fails with.
         Whatever becomes of it is in the log.
         """
-        reloaded: Deferred[Changes[Any]] = self._lock.run(
-            lambda: Deferred.fromCoroutine(self._reload(strict))
-        )
-        return reloaded.addErrback(self._refused)
+        asking: Deferred[Changes[Any]] = Deferred()
+        self._asking.setdefault(strict, []).append(asking)
+        self._begin()
+        return asking
 
     def reload_soon(self) -> None:
         """The same, for who waits for no answer."""
         self.reload().addErrback(lambda _: None)
 
+    def _begin(self) -> None:
+        if self._is_busy or not self._asking:
+            return
+        self._is_busy = True
+        strict = next(iter(self._asking))
+        asking = self._asking.pop(strict)
+        reloading: Deferred[Any] = Deferred.fromCoroutine(self._reload(strict)).addErrback(self._refused)
+        reloading.addBoth(self._tell, asking)
+
+    def _tell(self, result: Changes[Any] | Failure, asking: list[Deferred[Changes[Any]]]) -> None:
+        self._is_busy = False
+        for each in asking:
+            each.callback(result)
+        self._begin()
+
     async def _reload(self, strict: bool | None) -> Changes[Any]:
-        pool = self._reactor.getThreadPool()
-        read: Read = await deferToThreadPool(self._reactor, pool, self._read, strict)
+        read = await self._read_in_thread(strict)
         for warning in read.warnings:
             self.log.warn("{what}", what=str(warning), problem="configuration-warning")
         changes = await self._role.reload(read.loaded, read.token)
@@ -107,6 +134,23 @@ class Reloading:
                 problem="needs-restart",
             )
         return changes
+
+    async def _read_in_thread(self, strict: bool | None) -> Read:
+        if self._is_reading:
+            raise ConfigurationProblems([_NOT_READ])
+        self._is_reading = True
+        try:
+            reading = call_in_thread(self._reactor, partial(self._read_once, strict))
+            read: Read = await reading.addTimeout(READ_S, self._reactor)
+        except DeadlinePassed:
+            raise ConfigurationProblems([_NOT_READ]) from None
+        return read
+
+    def _read_once(self, strict: bool | None) -> Read:
+        try:
+            return self._read(strict)
+        finally:
+            self._is_reading = False
 
     def _refused(self, failure: Failure) -> Failure:
         error = failure.value

@@ -76,7 +76,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "reloading": Layer(
         "the configuration of a role that runs, read again",
-        ("config", *_VOCABULARY),
+        ("config", "blocking", *_VOCABULARY),
     ),
     "assembly": Layer(
         "a server or a client made of a configuration",
@@ -177,7 +177,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",
-        ("driver", "timer", "descriptors", "segmentation", "sansio", *_VOCABULARY),
+        ("driver", "timer", "descriptors", "segmentation", "blocking", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
@@ -226,6 +226,10 @@ LAYERS: Mapping[str, Layer] = {
     "token_key": Layer(
         "the token as a key, made in another thread",
         ("sansio", "values", "errors"),
+    ),
+    "blocking": Layer(
+        "calls that block, in threads",
+        (),
     ),
     "clock": Layer(
         "monotonic time for whatever waits",

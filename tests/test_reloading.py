@@ -5,32 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit import reloading
 from relaykit.config.load import LoadedClient
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.config.rules.changing import Changes, changes
 from relaykit.config.schema import ClientConfig
 from relaykit.config.schema.sections import LogConfig
 from relaykit.errors import LoginRefusedError, RefusalCode
-from relaykit.reloading import Reloading, summary
+from relaykit.reloading import READ_S, Reloading, summary
 from relaykit.values import NO_SECRET, Secret
-from tests.server.scene import ThreadlessClock
-
-
-class Pool(ThreadlessClock):
-    """A reactor with a pool of threads that fails as a pool does."""
-
-    def callInThreadWithCallback(self, told: Any, work: Any, *arguments: Any) -> None:
-        try:
-            result = work(*arguments)
-        except Exception:
-            told(False, Failure())
-        else:
-            told(True, result)
 
 
 @frozen
@@ -67,10 +55,21 @@ class ReloadingTests(SynchronousTestCase):
         self.read = Assembly(LoadedClient(ClientConfig(), (), (), ()))
         self.logs: list[LogConfig] = []
         self.log_error: OSError | None = None
-        self.reloading = Reloading(Pool(), self.read_again, self.role, self.change_log)
+        self.clock = Clock()
+        self.pipe: Deferred[None] = succeed(None)
+        self.reads: list[bool | None] = []
+        self.patch(reloading, "call_in_thread", self.call_in_thread)
+        self.reloading = Reloading(self.clock, self.read_again, self.role, self.change_log)
+
+    def call_in_thread(self, reactor: object, function: Any) -> Deferred[Any]:
+        """What a thread does, which may have to wait for a pipe, also where nobody waits for it."""
+        called: Deferred[Any] = Deferred()
+        self.pipe.addCallback(lambda _: maybeDeferred(function).addBoth(called.callback))
+        return called
 
     def read_again(self, strict: bool | None) -> Assembly:
         """Reads the file of a test."""
+        self.reads.append(strict)
         if self.error is not None:
             raise self.error
         return self.read
@@ -160,6 +159,29 @@ class ReloadingTests(SynchronousTestCase):
         waiting.callback(None)
         self.successResultOf(first)
         self.assertEqual([each.config.user for each in self.role.given], ["", "me"])
+
+    def test_many(self) -> None:
+        """However many ask meanwhile, the files are read once more for each kind, and all are told."""
+        waiting: Deferred[None] = Deferred()
+        self.role.answer = waiting
+        asked = [self.reloading.reload(strict) for strict in (None, False, True) * 100]
+        self.role.answer = succeed(None)
+        waiting.callback(None)
+        for each in asked:
+            self.successResultOf(each)
+        self.assertEqual(self.reads, [None, False, True, None])
+
+    def test_pipe(self) -> None:
+        """Files that cannot be read in time are told, and are not read twice at once."""
+        self.pipe = Deferred()
+        first, second = self.reloading.reload(), self.reloading.reload()
+        self.clock.advance(READ_S)
+        for each in (first, second):
+            self.assertIn("within 30 seconds", str(self.failureResultOf(each, ConfigurationProblems).value))
+        self.pipe.callback(None)
+        self.assertEqual((self.reads, self.role.given), ([None], []))
+        self.successResultOf(self.reloading.reload())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_soon(self) -> None:
         """Who waits for no answer is told of no failure either, for the log has it."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import ifaddr
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
+from relaykit.blocking import call_in_thread
 from relaykit.nat.sockets import ANYWHERE, DatagramReceiver, UdpSocket, local_host_towards
 from relaykit.sansio.nat.candidates import Interface
 from relaykit.values import Address
@@ -74,17 +73,7 @@ class HostNetwork:
 
         The program ends without it: who asks a name server that is dead waits for half a minute.
         """
-        found: Deferred[ResultT] = Deferred()
-
-        def run() -> None:
-            try:
-                result: ResultT | Failure = function()
-            except BaseException:
-                result = Failure()
-            self._reactor.callFromThread(found.callback, result)
-
-        threading.Thread(target=run, name="network", daemon=True).start()
-        return found
+        return call_in_thread(self._reactor, function)
 
 
 def own_interfaces() -> Sequence[Interface]:

@@ -5,29 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import ifaddr
-from twisted.internet.defer import CancelledError
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.nat import network
 from relaykit.nat.network import HostNetwork, gateway_of, network_mark
 from relaykit.sansio.nat.candidates import Interface
-
-
-class _Threads:
-    """What makes threads; they run when the test wants."""
-
-    def __init__(self) -> None:
-        self.made: list[Any] = []
-
-    def Thread(self, target: Any, name: str, daemon: bool) -> Any:
-        """A thread, which does not keep the program alive."""
-        assert daemon, name
-        self.made.append(target)
-        return self
-
-    def start(self) -> None:
-        """Starts nothing yet."""
 
 
 class HostNetworkTests(SynchronousTestCase):
@@ -45,24 +27,6 @@ class HostNetworkTests(SynchronousTestCase):
         found = HostNetwork(reactor).interfaces()
         self.assertEqual(found, [Interface("eth0", "192.0.2.7", 24), Interface("eth0", "2001:db8::7", 64)])
         self.assertEqual([str(each.network) for each in found], ["192.0.2.0/24", "2001:db8::/64"])
-
-    def test_threads(self) -> None:
-        """What blocks runs in a thread that the program's end does not wait for; so does what fails."""
-        reactor: Any = Clock()
-        reactor.callFromThread = lambda function, *arguments: function(*arguments)
-        threads = _Threads()
-        self.patch(network, "threading", threads)
-        found, failed, given_up = (
-            HostNetwork(reactor).call_in_thread(function)
-            for function in (lambda: 5, lambda: 1 / 0, lambda: 7)
-        )
-        self.assertNoResult(found)
-        given_up.cancel()
-        self.failureResultOf(given_up, CancelledError)
-        for run in threads.made:
-            run()
-        self.assertEqual(self.successResultOf(found), 5)
-        self.failureResultOf(failed, ZeroDivisionError)
 
     def test_gateway(self) -> None:
         """The default route with the smallest metric that has a gateway and is up counts."""
