@@ -88,8 +88,9 @@ class Supervisor:
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
-        """It ends, in order."""
+        """It ends, in order; nothing is told after that, for a reload may be over later."""
         self._tell("STOPPING=1")
+        self._address = ""
         looping, self._looping = self._looping, []
         for each in looping:
             each.stop()

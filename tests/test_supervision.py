@@ -55,6 +55,17 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.sent[3:], ["READY=1"])
         supervisor.stopping()
 
+    def test_reload_that_is_over_late(self) -> None:
+        """A program that ends is not ready again because a reload is over meanwhile."""
+        supervisor = self.supervisor(NOTIFY_SOCKET="/run/notify", WATCHDOG_USEC="4000000")
+        supervisor.ready()
+        supervisor.reloading()
+        supervisor.stopping()
+        self.sent.clear()
+        supervisor.ready()
+        self.clock.advance(STATUS_EVERY_S)
+        self.assertEqual((self.sent, self.clock.getDelayedCalls()), ([], []))
+
     def test_watchdog(self) -> None:
         """A watchdog that waits for this process hears from it twice in its time."""
         for pid, heard in ((str(os.getpid()), 4), ("1", 0)):
