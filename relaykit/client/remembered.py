@@ -185,6 +185,6 @@ def _silences(value: Mapping[str, Any]) -> Mapping[str, Silence]:
     found = {}
     for way, entry in value.items():
         match entry:
-            case {"times": int(times), "at": int() | float() as at}:
+            case {"times": int(times), "at": int() | float() as at} if times > 0:
                 found[way] = Silence(times, at)
     return found

@@ -131,7 +131,8 @@ class RememberedServersTests(SynchronousTestCase):
         known = RememberedServers(self.state).get(SERVER)
         self.assertEqual(list(known.networks), ["home", "work"])
         self.assertEqual((known.networks["home"], known.carriers, known.host), (at_home, {}, "192.0.2.1"))
-        wrong = {"a": 1, "b": {}, "c": {"worked": "x", "worked_at": 1, "silences": {"y": 7}}}
+        silences = {"y": 7, "z": {"times": -(10**400), "at": 1.0}}
+        wrong = {"a": 1, "b": {}, "c": {"worked": "x", "worked_at": 1, "silences": silences}}
         self.state.write_json(FILE_NAME, {SERVER: {"carriers": {"a": 0, "b": 1}, "networks": wrong}})
         known = self.servers.get(SERVER)
         self.assertEqual((known.carriers, known.networks), ({"b": 1}, {"c": WayMemory("x", 1)}))

@@ -3,7 +3,7 @@
 What is known comes from three sides: carriers say what they can do, the server says at login on which ports
 it has which (:data:`relaykit.sansio.control.extensions.CARRIERS`), and :class:`WayMemory` says what happened
 on the network that the client is in.  Times are those of the calendar, in Unix seconds: what is remembered
-outlives the program.
+outlives the program.  A clock that was wrong when something happened must not have it count for years.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ class WayMemory:
         return sorted(ways, key=lambda way: (self.is_demoted(way, now), not self.is_trusted(way, now)))
 
     def is_trusted(self, way: Way, now: float) -> bool:
-        """Whether it worked here, not long ago."""
-        return way.key == self.worked and now < self.worked_at + WORKED_S
+        """Whether it worked here, not long ago; what is said to have been later than now was not."""
+        return way.key == self.worked and self.worked_at <= now < self.worked_at + WORKED_S
 
     def is_demoted(self, way: Way, now: float) -> bool:
-        """Whether it fell silent here, not long ago."""
+        """Whether it fell silent here, not long ago; likewise."""
         silence = self.silences.get(way.key)
-        return silence is not None and now < silence.until
+        return silence is not None and silence.at <= now < silence.until
 
     def after_success(self, way: Way, now: float) -> WayMemory:
         """With a session that there was by a way."""

@@ -87,6 +87,13 @@ class WayMemoryTests(SynchronousTestCase):
         later = 3 + 2 * LONGEST_DEMOTION_S
         self.assertEqual(memory.after_silence(self.first, later).silences[self.first.key].times, 1)
 
+    def test_wrong_clock(self) -> None:
+        """What a clock that was ahead has written counts for nothing once it is right."""
+        ahead = 1e9
+        memory = WayMemory().after_success(self.second, ahead).after_silence(self.first, ahead)
+        self.assertEqual(memory.ordered(self.ways, 1000.0), self.ways)
+        self.assertEqual(memory.ordered(self.ways, ahead)[0], self.second)
+
     def test_bounded(self) -> None:
         """Ports that change leave nothing that grows."""
         memory = WayMemory()
