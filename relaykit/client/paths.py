@@ -163,7 +163,8 @@ class DialHost:
         self._environ = environ
         self._inside = _Context(config, system_authorities=False)
         self._outside = {each: _Context(config, system_authorities=each) for each in (True, False)}
-        self._is_warned = False
+        self._unverified: set[Address] = set()
+        """Of which servers it was said that anybody could be them."""
         self._port = config.server_port
         self._choose: ChooseHosts | None = None
         self.peer: Address | None = None
@@ -284,14 +285,14 @@ class DialHost:
         return secured
 
     def secure_outside(self, leg: IStreamLeg, verified: bool) -> Deferred[ISecureLeg]:
-        """Fails as :meth:`secure` does; warns once of a server that anybody could be."""
+        """Fails as :meth:`secure` does; warns once of each server that anybody could be."""
         try:
             context = self._outside[verified].get()
         except TransportSecurityError as error:
             leg.abort()
             return fail(error)
-        if not context.verifies and not self._is_warned:
-            self._is_warned = True
+        if not context.verifies and self.server not in self._unverified:
+            self._unverified.add(self.server)
             self.log.warn(
                 "the certificate of {server} is not verified: whoever is in between can read and change "
                 "everything",

@@ -240,6 +240,19 @@ class DialHostTests(SynchronousTestCase):
         self.assertEqual(dialed, [("found.example", 443)] * 3)
         self.assertEqual(host._inside.get().asked_name, b"a.example")
 
+    def test_unverified(self) -> None:
+        """Of a server that anybody could be that is said once for each of its ports, however often it is
+        reached for.
+        """
+        self.patch(paths, "start_tls", lambda *arguments, server_side: Deferred())
+        nothing: Any = None
+        host = DialHost(ClientConfig(server_addr="a.example"), nothing)
+        with capturedLogs() as logged:
+            for port in (7000, 443, 7000, 443):
+                near, _ = MemoryNetwork().pair()
+                self.assertNoResult(host.at(port, None).secure_outside(near, verified=False))
+        self.assertEqual([str(event["server"]) for event in logged], ["a.example:7000", "a.example:443"])
+
     def test_unusable_proxy(self) -> None:
         """A proxy that cannot be used fails each connection."""
         nothing: Any = None
