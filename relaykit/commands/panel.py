@@ -109,15 +109,16 @@ def _run_with_panel(
     def hang_up() -> None:
         for each in writers:
             each.reopen()
-        if steering.reload is not None:
-            steering.reload(None)
+        if reloading is not None:
+            reloading.reload_soon()
 
     def change_log(config: LogConfig) -> None:
         for each in writers:
             change_writer(each, False, config)
 
-    if read is not None:
-        steering.reload = Reloading(reactor, read, server, change_log).reload
+    reloading = None if read is None else Reloading(reactor, read, server, change_log)
+    if reloading is not None:
+        steering.reload = reloading.reload
     runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), server.stopService, hang_up)
     steering.stop = runner.stop
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pty
 import signal
@@ -10,11 +11,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from relaykit.commands import panel
 from relaykit.commands.context import CommandContext
 from relaykit.commands.main import run
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.dataplane.listening import PortInUse
+from relaykit.reloading import Reloading
 from relaykit.sansio.control.server_life import ServerState
 from relaykit.server.status import ServerStatus
 from tests.commands.fakes import FakeRole, RunningReactor
@@ -108,6 +113,25 @@ class PanelTests(ServingTestCase):
         printed = self.at_terminal("server", "-c", path, during=say)
         self.assertIn("something is odd", log.read_text())
         self.assertIn("something is odd", printed.stdout)
+
+    def test_reload_refused(self) -> None:
+        """A file that cannot be used when it is read again is told in the log, and is no defect."""
+        asked: list[bool | None] = []
+
+        class Refusing(Reloading):
+            def reload(self, strict: bool | None = None) -> Deferred[Any]:
+                asked.append(strict)
+                return fail(ConfigurationProblems([ConfigurationProblem(what="is bad")]))
+
+        def hang_up() -> None:
+            self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+
+        self.patch(panel, "Reloading", Refusing)
+        path = self.file('auth.token = "a strong one, really"\n')
+        self.assertEqual(self.at_terminal("server", "-c", path, during=hang_up).status, 0)
+        gc.collect()
+        self.assertEqual((asked, self.flushLoggedErrors()), ([None], []))
 
     def test_warnings(self) -> None:
         """What is wrong with the file is a problem that the panel shows, too."""
