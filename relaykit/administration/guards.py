@@ -21,12 +21,12 @@ from relaykit.values import Secret
 __all__ = ["FAILURE_S", "LONGEST_DELAY_S", "MOST_SOURCES", "FailureDelays", "Guard"]
 
 FAILURE_S = 0.2
-"""Seconds that a wrong password costs; frp's figure.  Those of one source wait for each other, so that it
-makes five guesses a second, over however many connections."""
+"""Seconds that a wrong password costs; frp's figure.  Those of one source wait for each other before they are
+looked at, so that it makes five guesses a second, over however many connections."""
 
 LONGEST_DELAY_S = 5.0
-"""Seconds that an answer to a wrong password waits for those before it; one that would have to wait longer is
-not given."""
+"""Seconds that a password waits for wrong ones before it; one that would have to wait longer is not looked
+at, and not answered."""
 
 MOST_SOURCES = 1024
 """Sources whose last failure is remembered; the oldest is forgotten first.  Each waits for :data:`FAILURE_S`
@@ -89,18 +89,28 @@ class Guard:
 
 @define(eq=False)
 class FailureDelays:
-    """How long the answers to wrong passwords wait, by who sent them."""
+    """When passwords are looked at, by who sends them.
+
+    The right one waits too: else whoever need not wait would know that it was guessed.
+    """
 
     _due: OrderedDict[Source, float] = field(factory=OrderedDict, init=False)
 
-    def delay(self, source: Source, now: float) -> float | None:
-        """Seconds that the next answer to this source waits; None if it is not given."""
-        due = max(now, self._due.pop(source, now)) + FAILURE_S
-        delay = due - now
-        self._due[source] = due if delay <= LONGEST_DELAY_S else due - FAILURE_S
+    def turn(self, source: Source, now: float) -> float | None:
+        """Seconds that a password of this source waits before it is looked at; None if it is not."""
+        due = self._due.get(source, now)
+        delay = max(0.0, due - now)
+        if delay > LONGEST_DELAY_S:
+            return None
+        if delay:
+            self._due[source] = due + FAILURE_S
+        return delay
+
+    def failed(self, source: Source, now: float) -> None:
+        """One that was looked at was wrong."""
+        self._due[source] = max(self._due.pop(source, now), now + FAILURE_S)
         while len(self._due) > MOST_SOURCES:
             self._due.popitem(last=False)
-        return delay if delay <= LONGEST_DELAY_S else None
 
 
 def _without_port(host: str) -> str:

@@ -28,6 +28,8 @@ from relaykit.timer import Timer
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 
     from relaykit.administration.calls import Stream
@@ -127,7 +129,8 @@ class AdministrationRequest(http.Request):
             return
         self.setHeader(b"Content-Length", b"%d" % len(answer.body))
         self.write(answer.body)
-        self.finish()
+        if self.channel is not None:
+            self.channel.when_taken(self.finish)
 
     def _follow(self, stream: Stream, sign: bytes) -> None:
         """Sends what comes, until the reader is gone or too slow."""
@@ -173,6 +176,8 @@ class AdministrationChannel(http.HTTPChannel):
         self.site = site
         self.source = source
         self._timer = Timer(site.clock, self.drop)
+        self._is_full = False
+        self._next: Callable[[], object] | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -187,7 +192,19 @@ class AdministrationChannel(http.HTTPChannel):
         self._wait(REQUEST_S if self.persistent else ANSWER_S)
         super().requestDone(request)
 
+    def pauseProducing(self) -> None:
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._is_full = False
+        super().resumeProducing()
+        following, self._next = self._next, None
+        if following is not None:
+            following()
+
     def connectionLost(self, reason: Any = None) -> None:
+        self._next = None
         self._timer.stop()
         self.site.closed(self)
         super().connectionLost(reason)
@@ -212,6 +229,17 @@ class AdministrationChannel(http.HTTPChannel):
         )
         self.end()
 
+    def when_taken(self, following: Callable[[], object]) -> None:
+        """Goes on once the peer has taken most of what was answered, so that no more than one answer waits.
+
+        Twisted's channel answers all requests that it has read, whoever takes the answers.
+        """
+        if self._is_full:
+            self._wait(ANSWER_S)
+            self._next = following
+        else:
+            following()
+
     def _wait(self, seconds: float) -> None:
         self._timer.set(self.site.clock.seconds() + seconds)
 
@@ -234,7 +262,7 @@ class AdministrationSite(ServerFactory):
         self._channels: set[AdministrationChannel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        channel = AdministrationChannel(self, source_of_host(getattr(addr, "host", "")))
+        channel = AdministrationChannel(self, _source_of(addr))
         channel.factory = self
         return channel
 
@@ -287,8 +315,10 @@ class AdministrationSite(ServerFactory):
         if self._guard is not None and not found.route.is_open:
             if (refused := self._refused(request, found.route, self._guard)) is not None:
                 return refused
+            if not await self._has_turn(request):
+                return None
             if not self._guard.admits(request.header("Authorization")):
-                return await self._unknown(request)
+                return self._unknown(request)
         return await self._call(found)
 
     def _refused(self, request: AdministrationRequest, route: Route, guard: Guard) -> Answer | None:
@@ -306,10 +336,17 @@ class AdministrationSite(ServerFactory):
             return text_answer(HTTPStatus.FORBIDDEN, "pages of other servers may change nothing here")
         return None
 
-    async def _unknown(self, request: AdministrationRequest) -> Answer | None:
-        """Has who does not know the password wait, and tells the log of those who tried one."""
-        channel = request.channel
-        assert channel is not None
+    async def _has_turn(self, request: AdministrationRequest) -> bool:
+        """Waits until a password may be looked at; whether it may be."""
+        if not request.header("Authorization"):
+            return True
+        delay = self._delays.turn(_source_of(request.client), self.clock.seconds())
+        if delay:
+            await deferLater(self.clock, delay)
+        return delay is not None
+
+    def _unknown(self, request: AdministrationRequest) -> Answer:
+        """Asks for the password; has who gave a wrong one wait with the next, and tells the log."""
         if request.header("Authorization"):
             host = getattr(request.client, "host", "")
             self._log.warn(
@@ -319,10 +356,7 @@ class AdministrationSite(ServerFactory):
                 ended=Ended.REFUSED.value,
                 problem="web-password",
             )
-        delay = self._delays.delay(channel.source, self.clock.seconds())
-        if delay is None:
-            return None
-        await deferLater(self.clock, delay)
+            self._delays.failed(_source_of(request.client), self.clock.seconds())
         return text_answer(HTTPStatus.UNAUTHORIZED, "Unauthorized", _ASK)
 
     async def _call(self, found: Found) -> Answer:
@@ -337,3 +371,7 @@ class AdministrationSite(ServerFactory):
                 "a defect in the answer to {method} {path}", method=route.method, path=route.path
             )
             return route.failed(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect; the log has more of it")
+
+
+def _source_of(address: IAddress | None) -> Source:
+    return source_of_host(getattr(address, "host", ""))

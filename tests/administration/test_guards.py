@@ -130,29 +130,44 @@ class ForeignTests(SynchronousTestCase):
 
 
 class DelayTests(SynchronousTestCase):
-    """Tests for how long wrong passwords wait."""
+    """Tests for how long passwords wait for wrong ones before them."""
+
+    def setUp(self) -> None:
+        self.delays = FailureDelays()
+
+    def guess(self, source: str, now: float) -> float | None:
+        """When a wrong password is looked at, if it is."""
+        delay = self.delays.turn((source,), now)
+        if delay is not None:
+            self.delays.failed((source,), now + delay)
+        return delay
 
     def test_one(self) -> None:
-        """One that comes now and then waits for the time of one."""
-        delays = FailureDelays()
-        for now in (0.0, 1.0, 1.5):
-            self.assertAlmostEqual(delays.delay(("a",), now) or 0, FAILURE_S)
+        """One that comes now and then waits for nothing."""
+        self.assertEqual([self.guess("a", now) for now in (0.0, 1.0, 1.5)], [0.0] * 3)
+
+    def test_at_once(self) -> None:
+        """Many that come at once have turns, whatever becomes of those before them."""
+        self.guess("a", 0.0)
+        turns = [self.delays.turn(("a",), 0.0) for _ in range(3)]
+        for number, turn in enumerate(turns, 1):
+            self.assertAlmostEqual(turn or 0, number * FAILURE_S)
 
     def test_many(self) -> None:
         """Those of one source wait for each other, up to a limit, and others do not wait for them."""
-        delays = FailureDelays()
-        found = [delays.delay(("a",), 0.0) for _ in range(30)]
-        answered = [each for each in found if each is not None]
-        self.assertLessEqual(len(answered), LONGEST_DELAY_S / FAILURE_S)
-        self.assertEqual(answered, sorted(answered))
-        self.assertLessEqual(answered[-1], LONGEST_DELAY_S)
-        self.assertEqual(found[-1], None)
-        self.assertAlmostEqual(delays.delay(("b",), 0.0) or 0, FAILURE_S)
-        self.assertAlmostEqual(delays.delay(("a",), LONGEST_DELAY_S) or 0, FAILURE_S)
+        found = [self.delays.turn(("a",), 0.0) for _ in range(2)]
+        self.assertEqual(found, [0.0, 0.0])
+        self.delays.failed(("a",), 0.0)
+        found = [self.delays.turn(("a",), 0.0) for _ in range(30)]
+        waiting = [each for each in found if each is not None]
+        self.assertLessEqual(len(waiting), LONGEST_DELAY_S / FAILURE_S)
+        self.assertEqual((waiting, found[-1]), (sorted(waiting), None))
+        self.assertLessEqual(waiting[-1], LONGEST_DELAY_S)
+        self.assertEqual(self.guess("b", 0.0), 0.0)
+        self.assertEqual(self.guess("a", 2 * LONGEST_DELAY_S), 0.0)
 
     def test_bounded(self) -> None:
         """No more than so many sources are remembered."""
-        delays = FailureDelays()
         for number in range(MOST_SOURCES + 10):
-            delays.delay((str(number),), 0.0)
-        self.assertEqual(len(delays._due), MOST_SOURCES)
+            self.guess(str(number), 0.0)
+        self.assertEqual(len(self.delays._due), MOST_SOURCES)

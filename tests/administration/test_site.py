@@ -166,6 +166,19 @@ class SiteTests(SynchronousTestCase):
             self.assertEqual(connection.transport.is_aborted, is_late)
             self.assertEqual(len(connection.answers()), 1 - is_late)
 
+    def test_not_taken(self) -> None:
+        """Who takes no answers gets one: what is asked next waits until there is room, but not for ever."""
+        for is_late in (False, True):
+            connection = Connection(self.site)
+            connection.protocol.pauseProducing()
+            for _ in range(3):
+                connection.ask("GET", "/get")
+            self.clock.advance(ANSWER_S - 1 + is_late)
+            self.assertEqual(len(connection.answers()), 1)
+            connection.protocol.resumeProducing()
+            self.assertEqual(len(connection.answers()), 1 if is_late else 3)
+            self.assertEqual(connection.transport.is_aborted, is_late)
+
     def test_gone(self) -> None:
         """Whoever is gone before the answer hurts nobody."""
         connection = Connection(self.site)
@@ -248,14 +261,12 @@ class GuardedTests(SynchronousTestCase):
         return [each.status for each in connection.answers()]
 
     def test_password(self) -> None:
-        """Who knows it is let in at once; others are told after a while what is missing."""
+        """Who knows it is let in, and others are told what is missing."""
         connection = Connection(self.site)
         connection.ask("GET", "/get", Authorization=KNOWN)
-        self.assertEqual(self.statuses(connection), [200])
         connection.ask("GET", "/get")
-        self.clock.advance(FAILURE_S / 2)
-        self.assertEqual(self.statuses(connection), [200])
-        self.clock.advance(FAILURE_S / 2)
+        connection.ask("GET", "/get", Authorization=WRONG)
+        self.assertEqual(self.statuses(connection), [200, 401, 401])
         answer = connection.answers()[1]
         self.assertEqual((answer.status, answer.body), (401, b"Unauthorized\n"))
         self.assertEqual(answer.headers["WWW-Authenticate"], 'Basic realm="Restricted"')
@@ -297,17 +308,29 @@ class GuardedTests(SynchronousTestCase):
         self.assertNotIn("x", str(event.get("password", "")))
 
     def test_guessing(self) -> None:
-        """Who guesses over many connections is not answered faster, and others wait for nothing."""
+        """Who guesses over many connections learns of no more guesses a second, also not that one is right;
+        others wait for nothing.
+        """
         guessing = [Connection(self.site) for _ in range(60)]
         for each in guessing:
             each.ask("GET", "/get", Authorization=WRONG)
+        right = Connection(self.site)
+        right.ask("GET", "/get", Authorization=KNOWN)
         self.clock.advance(1.01)
-        self.assertEqual(sum(bool(each.received) for each in guessing), 5)
-        self.assertTrue(guessing[-1].transport.is_aborted)
-        for host in ("192.0.2.1", "192.0.2.2"):
-            connection = Connection(self.site, host)
-            connection.ask("GET", "/get", Authorization=KNOWN)
-            self.assertEqual(self.statuses(connection), [200])
+        self.assertEqual(sum(bool(each.received) for each in guessing), 1 + 5)
+        self.assertTrue(guessing[-1].transport.is_aborted and right.transport.is_aborted)
+        other = Connection(self.site, "192.0.2.2")
+        other.ask("GET", "/get", Authorization=KNOWN)
+        self.assertEqual(self.statuses(other), [200])
+
+    def test_turn(self) -> None:
+        """After a wrong password the right one waits for a moment, and then is one."""
+        connection = Connection(self.site)
+        connection.ask("GET", "/get", Authorization=WRONG)
+        connection.ask("GET", "/get", Authorization=KNOWN)
+        self.assertEqual(self.statuses(connection), [401])
+        self.clock.advance(FAILURE_S)
+        self.assertEqual(self.statuses(connection), [401, 200])
 
     def test_foreign_pages(self) -> None:
         """A page of another server may change nothing, whatever the method; programs may."""
