@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWER_S",
+    "MOST_BODIES_BYTES",
     "MOST_BODY_BYTES",
-    "MOST_BODY_OF_STRANGERS",
     "MOST_CONNECTIONS",
     "MOST_HEADERS",
     "MOST_HEAD_BYTES",
@@ -60,8 +60,9 @@ MOST_HEAD_BYTES = 16 * 1024
 MOST_BODY_BYTES = 4 * 1024 * 1024
 """Bytes of the body of one request: a configuration file with 10,000 proxies has 2 MB."""
 
-MOST_BODY_OF_STRANGERS = 64 * 1024
-"""The same of who does not tell the password: nothing of it will be looked at."""
+MOST_BODIES_BYTES = 2 * MOST_BODY_BYTES
+"""Bytes of all bodies that have come in part, of strangers as well: a password is looked at in its turn only,
+once the request is there, so that nobody learns more of one by a large body."""
 
 REQUEST_S = 60.0
 """Seconds from the beginning of a connection, or the end of an answer, until the next request is complete;
@@ -80,20 +81,18 @@ class AdministrationRequest(http.Request):
     content: BytesIO
     is_gone = False
     _is_refused = False
-    _most_body = 0
 
     def gotLength(self, length: int | None) -> None:
         self.content = BytesIO()
-        if self.channel is not None:
-            self._most_body = self.channel.site.most_body(self)
-        if length is not None and length > self._most_body:
+        if length is not None and length > MOST_BODY_BYTES:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self._is_refused:
+        if self._is_refused or self.channel is None:
             return
         self.content.write(data)
-        if self.content.tell() > self._most_body:
+        self.channel.body_bytes = size = self.content.tell()
+        if size > MOST_BODY_BYTES or self.channel.site.is_full:
             self._refuse()
 
     def parseCookies(self) -> None:
@@ -156,6 +155,8 @@ class AdministrationRequest(http.Request):
     def _refuse(self) -> None:
         self._is_refused = True
         self.content = BytesIO()
+        if self.channel is not None:
+            self.channel.body_bytes = 0
         # Nobody is to go on with it.
         self.requestHeaders.removeHeader(b"Expect")
         if self.channel is not None:
@@ -176,6 +177,8 @@ class AdministrationChannel(http.HTTPChannel):
         self.site = site
         self.source = source
         self._timer = Timer(site.clock, self.drop)
+        self.body_bytes = 0
+        """Of the request that is under way."""
         self._is_full = False
         self._next: Callable[[], object] | None = None
 
@@ -189,6 +192,7 @@ class AdministrationChannel(http.HTTPChannel):
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
+        self.body_bytes = 0
         self._wait(REQUEST_S if self.persistent else ANSWER_S)
         super().requestDone(request)
 
@@ -281,10 +285,10 @@ class AdministrationSite(ServerFactory):
         self._channels.discard(channel)
         self._room.leave(channel)
 
-    def most_body(self, request: AdministrationRequest) -> int:
-        """Bytes that the body of a request may have, whose head is there."""
-        is_known = self._guard is None or self._guard.admits(request.header("Authorization"))
-        return MOST_BODY_BYTES if is_known else MOST_BODY_OF_STRANGERS
+    @property
+    def is_full(self) -> bool:
+        """Whether the bodies that have come have more bytes than all may have."""
+        return sum(each.body_bytes for each in self._channels) > MOST_BODIES_BYTES
 
     def end(self) -> None:
         """Ends all connections, those that wait for an answer too."""

@@ -17,8 +17,8 @@ from relaykit.administration.guards import FAILURE_S, Guard
 from relaykit.administration.routes import Route
 from relaykit.administration.site import (
     ANSWER_S,
+    MOST_BODIES_BYTES,
     MOST_BODY_BYTES,
-    MOST_BODY_OF_STRANGERS,
     MOST_CONNECTIONS,
     MOST_HEAD_BYTES,
     MOST_HEADERS,
@@ -117,6 +117,23 @@ class SiteTests(SynchronousTestCase):
         connection.send(b"0\r\n\r\n")
         self.assertEqual([each.status for each in connection.answers()], [413])
         self.assertEqual(self.calls, [])
+
+    def test_large_bodies(self) -> None:
+        """All bodies that are under way together are bounded, too, whoever they are of."""
+        connections = [Connection(self.site) for _ in range(4)]
+        body = bytes(MOST_BODIES_BYTES // 2)
+        for each in connections:
+            each.ask("PUT", "/put", Content_Length=str(len(body)))
+            each.send(body[:-1])
+        statuses = [[answer.status for answer in each.answers()] for each in connections]
+        self.assertEqual(statuses, [[], [], [413], [413]])
+        for each in connections:
+            each.send(body[-1:])
+        statuses = [[answer.status for answer in each.answers()] for each in connections]
+        self.assertEqual(statuses, [[200], [200], [413], [413]])
+        connection = Connection(self.site)
+        connection.ask("PUT", "/put", body)
+        self.assertEqual([answer.status for answer in connection.answers()], [200])
 
     def test_large_head(self) -> None:
         """So is a head with too many headers, or too many bytes."""
@@ -272,17 +289,14 @@ class GuardedTests(SynchronousTestCase):
         self.assertEqual(answer.headers["WWW-Authenticate"], 'Basic realm="Restricted"')
         self.assertEqual(self.calls, 1)
 
-    def test_body_of_strangers(self) -> None:
-        """Who does not know the password can have little kept in memory."""
-        body = bytes(MOST_BODY_OF_STRANGERS + 1)
-        for headers, status in ({"Authorization": KNOWN}, 200), ({}, 413), ({"Authorization": WRONG}, 413):
-            connection = Connection(self.site)
-            connection.ask("PUT", "/put", body, **headers)
-            self.assertEqual(self.statuses(connection), [status])
-        connection = Connection(self.site)
-        connection.ask("PUT", "/put", Transfer_Encoding="chunked")
-        connection.send(b"%x\r\n%b\r\n" % (len(body), body))
-        self.assertEqual(self.statuses(connection), [413])
+    def test_large_guess(self) -> None:
+        """A body, however large, shows no sooner whether a password is right."""
+        connections = [Connection(self.site) for _ in range(3)]
+        for each, password in zip(connections, (WRONG, WRONG, KNOWN), strict=True):
+            each.ask("PUT", "/put", bytes(MOST_BODY_BYTES), Authorization=password)
+        self.assertEqual([self.statuses(each) for each in connections], [[401], [], []])
+        self.clock.advance(2 * FAILURE_S)
+        self.assertEqual([self.statuses(each) for each in connections], [[401], [401], [200]])
 
     def test_open(self) -> None:
         """Nobody is asked for it at ``/healthz``, nor where there is nothing."""
