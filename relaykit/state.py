@@ -11,7 +11,6 @@ import errno
 import importlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from attrs import frozen
 
 from relaykit.errors import RelaykitError, problem_of
+from relaykit.replacing import replace_file
 
 __all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
 
@@ -31,8 +31,6 @@ MOST_LOOKED_AT = 64
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
-_AS_IT_IS = getattr(os, "O_BINARY", 0)
-"""Windows would else change line ends."""
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """What is made here is made here, whatever link somebody else has put in its place; Windows has none."""
@@ -117,17 +115,9 @@ class StateDirectory:
         :raises StateUnavailable: it cannot be written; the former file is as it was.
         """
         path = self.path / name
-        draft = self.path / f".{name}.{secrets.token_hex(8)}"
         try:
             self.path.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-            try:
-                _write_durably(draft, content)
-                draft.replace(path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    draft.unlink()
-                raise
-            _flush_folder(self.path)
+            replace_file(path, content, _FILE_MODE)
         except OSError as error:
             raise StateUnavailable(
                 f"cannot write {path}: {error.strerror}", problem=problem_of(error)
@@ -215,21 +205,3 @@ def _lock_on_windows(descriptor: int) -> bool:
     except PermissionError:
         return False
     return True
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_IT_IS, _FILE_MODE)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _flush_folder(path: Path) -> None:
-    """Makes a rename in a folder last, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

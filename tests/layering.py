@@ -102,6 +102,7 @@ LAYERS: Mapping[str, Layer] = {
             "dataplane",
             "control_sockets",
             "state",
+            "replacing",
             "timer",
             "clock",
             "sansio",
@@ -217,8 +218,9 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "state": Layer(
         "what is kept from one start to the next",
-        ("values", "errors"),
+        ("replacing", "values", "errors"),
     ),
+    "replacing": Layer("files that are replaced as a whole", ()),
     "authentication": Layer(
         "the token as what proves who a client is",
         ("sansio", *_VOCABULARY),

@@ -43,7 +43,7 @@ def client_routes(client: RelayClient, path: str) -> Iterator[Route]:
     """
     api = _ClientApi(client, path)
     yield Route(method="GET", path="/api/status", handler=api.status)
-    yield Route(method="GET", path="/api/config", handler=api.config)
+    yield Route(method="GET", path="/api/config", handler=api.config, is_private=True)
 
 
 @frozen

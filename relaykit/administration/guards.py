@@ -62,6 +62,11 @@ class Guard:
         is_equal = hmac.compare_digest(given, wanted.encode("utf-8", "surrogateescape"))
         return is_equal and scheme.lower() == "basic"
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is a password."""
+        return bool(self.password)
+
     def is_called(self, host: str) -> bool:
         """Whether the server may be asked for by what the header ``Host`` says.
 
@@ -71,7 +76,7 @@ class Guard:
         """
         name = _without_port(host).lower().removesuffix(".")
         return (
-            bool(self.password)
+            self.asks
             or name == "localhost"
             or name.endswith(".localhost")
             or _address(name) is not None

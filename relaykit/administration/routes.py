@@ -34,6 +34,7 @@ class Route:
     :ivar method: empty for any.
     :ivar changes: whether a call changes anything although its method says that it does not.
     :ivar is_open: whether nobody is asked who they are.
+    :ivar is_private: whether it shows or takes secrets, so that it is not for everybody on this machine.
     :ivar is_escaped: whether the path is compared as it was sent, so that a part may have a ``/`` in it, as
         ``%2F``; else without escapes.
     :ivar failed: makes the answer of a call that failed.
@@ -47,6 +48,7 @@ class Route:
     handler: Handler
     changes: bool = False
     is_open: bool = False
+    is_private: bool = False
     is_escaped: bool = False
     failed: Callable[[int, str], Answer] = in_capitals
     summary: str = ""

@@ -338,6 +338,12 @@ class AdministrationSite(ServerFactory):
             host, request.header("Origin"), request.header("Sec-Fetch-Site")
         ):
             return text_answer(HTTPStatus.FORBIDDEN, "pages of other servers may change nothing here")
+        if route.is_private and not guard.asks:
+            return text_answer(
+                HTTPStatus.FORBIDDEN,
+                "without a password everybody on this machine could do this, which is for the owner of its "
+                "secrets; set webServer.password",
+            )
         return None
 
     async def _has_turn(self, request: AdministrationRequest) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
@@ -13,6 +14,7 @@ from relaykit.administration.calls import Answer, Call, CallFailed
 from relaykit.administration.routes import Route
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import RelaykitError
+from relaykit.replacing import replace_file
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -53,7 +55,7 @@ def steering_routes(steering: Steering, path: str, clock: IReactorTime) -> Itera
     """
     api = _SteeringApi(steering, path, clock)
     yield Route(method="GET", path="/api/reload", handler=api.reload, changes=True)
-    yield Route(method="PUT", path="/api/config", handler=api.write)
+    yield Route(method="PUT", path="/api/config", handler=api.write, is_private=True)
     yield Route(method="POST", path="/api/stop", handler=api.stop)
 
 
@@ -95,9 +97,9 @@ class _SteeringApi:
         if not self._path:
             raise CallFailed(HTTPStatus.BAD_REQUEST, f"invalid argument: {NO_FILE}")
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
-            with open(descriptor, "wb") as file:
-                file.write(call.body)
+            # What a link leads to is replaced, not the link.
+            path = Path(self._path).resolve()
+            replace_file(path, call.body, stat.S_IMODE(path.stat().st_mode) if path.exists() else _FILE_MODE)
         except OSError as error:
             text = f"open {self._path}: {(error.strerror or str(error)).lower()}"
             raise CallFailed(HTTPStatus.INTERNAL_SERVER_ERROR, text) from error

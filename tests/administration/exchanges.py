@@ -16,11 +16,14 @@ from twisted.python.failure import Failure
 from relaykit.administration.guards import Guard
 from relaykit.administration.routes import Route, Routes
 from relaykit.administration.site import AdministrationChannel, AdministrationSite
-from relaykit.values import NO_SECRET
+from relaykit.values import NO_SECRET, Secret
 
-__all__ = ["Connection", "Told", "told", "whole"]
+__all__ = ["KNOWN", "OPEN", "SECURED", "Connection", "Told", "told", "whole"]
 
 OPEN = Guard(password=NO_SECRET, address="127.0.0.1")
+SECURED = Guard(user="admin", password=Secret("pw"), address="127.0.0.1")
+KNOWN = "Basic YWRtaW46cHc="
+"""What who knows the password sends as ``Authorization``."""
 
 
 @frozen

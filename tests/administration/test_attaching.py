@@ -11,10 +11,10 @@ from relaykit.administration.traffic import DailyTraffic
 from relaykit.administration.web_server import WebServer
 from relaykit.assembly import RoleFiles, read_client, read_server
 from relaykit.plugins import ProxyTypes
-from tests.administration.exchanges import Connection
+from tests.administration.exchanges import KNOWN, Connection
 from tests.config.tables import ConfigurationTestCase
 
-_WEB = 'auth.token = "s"\nwebServer.port = 7400\n'
+_WEB = 'auth.token = "s"\nwebServer.port = 7400\nwebServer.user = "admin"\nwebServer.password = "pw"\n'
 
 
 class AttachingTests(ConfigurationTestCase):
@@ -33,7 +33,7 @@ class AttachingTests(ConfigurationTestCase):
         assert isinstance(traffic, DailyTraffic) and isinstance(web, WebServer)
         connection = Connection(web.site)
         for target in ("/healthz", "/api/serverinfo", "/api/v2/system/info", "/api/v2/proxies?type=sudp"):
-            connection.ask("GET", target)
+            connection.ask("GET", target, Authorization=KNOWN)
         self.assertEqual([each.status for each in connection.answers()], [200] * 4)
 
     def test_client(self) -> None:
@@ -42,7 +42,7 @@ class AttachingTests(ConfigurationTestCase):
         assert isinstance(web, WebServer)
         connection = Connection(web.site)
         for target in ("/api/status", "/api/config"):
-            connection.ask("GET", target)
+            connection.ask("GET", target, Authorization=KNOWN)
         self.assertEqual([each.body.decode() for each in connection.answers()], ["{}\n", _WEB])
 
     def test_off(self) -> None:

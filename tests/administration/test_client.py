@@ -15,7 +15,7 @@ from relaykit.config.schema import ClientConfig
 from relaykit.options import Options, ProxyCommon
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.tcp import TcpOptions
-from tests.administration.exchanges import Connection, Told, whole
+from tests.administration.exchanges import KNOWN, SECURED, Connection, Told, whole
 
 
 @define
@@ -49,9 +49,9 @@ class ClientTests(SynchronousTestCase):
 
     def asked(self, client: Any, target: str, path: str = "") -> Told:
         """What it answers."""
-        site, _ = whole(client_routes(client, path))
+        site, _ = whole(client_routes(client, path), SECURED)
         connection = Connection(site)
-        connection.ask("GET", target)
+        connection.ask("GET", target, Authorization=KNOWN)
         (answer,) = connection.answers()
         return answer
 

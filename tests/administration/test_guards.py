@@ -15,10 +15,8 @@ from relaykit.administration.guards import (
     FailureDelays,
     Guard,
 )
-from relaykit.values import NO_SECRET, Secret
-
-SECURED = Guard(user="admin", password=Secret("pw"), address="127.0.0.1")
-OPEN = Guard(password=NO_SECRET, address="127.0.0.1")
+from relaykit.values import NO_SECRET
+from tests.administration.exchanges import OPEN, SECURED
 
 
 def basic(text: str) -> str:

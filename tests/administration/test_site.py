@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
-from relaykit.administration.guards import FAILURE_S, Guard
+from relaykit.administration.guards import FAILURE_S
 from relaykit.administration.routes import Route
 from relaykit.administration.site import (
     ANSWER_S,
@@ -24,11 +24,8 @@ from relaykit.administration.site import (
     MOST_HEADERS,
     REQUEST_S,
 )
-from relaykit.values import Secret
-from tests.administration.exchanges import OPEN, Connection, whole
+from tests.administration.exchanges import KNOWN, OPEN, SECURED, Connection, whole
 
-SECURED = Guard(user="admin", password=Secret("pw"), address="127.0.0.1")
-KNOWN = "Basic YWRtaW46cHc="
 WRONG = "Basic YWRtaW46eA=="
 
 
@@ -272,6 +269,7 @@ class GuardedTests(SynchronousTestCase):
         yield Route(method="GET", path="/get", handler=counted)
         yield Route(method="PUT", path="/put", handler=counted)
         yield Route(method="GET", path="/change", handler=counted, changes=True)
+        yield Route(method="GET", path="/secret", handler=counted, is_private=True)
 
     def statuses(self, connection: Connection) -> list[int]:
         """Of the answers that have come."""
@@ -370,6 +368,18 @@ class GuardedTests(SynchronousTestCase):
             connection.ask("GET", target, Host="evil.example")
         connection.ask("GET", "/get", Host="localhost:7400")
         self.assertEqual(self.statuses(connection), [403, 200, 200])
+
+    def test_private(self) -> None:
+        """What has secrets is for nobody where everybody on the machine would have it."""
+        connection = Connection(whole(self.routes(), OPEN)[0])
+        connection.ask("GET", "/secret")
+        self.assertEqual(self.statuses(connection), [403])
+        self.assertIn(b"set webServer.password", connection.answers()[0].body)
+        connection = Connection(self.site)
+        connection.ask("GET", "/secret")
+        connection.ask("GET", "/secret", Authorization=KNOWN)
+        self.assertEqual(self.statuses(connection), [401, 200])
+        self.assertEqual(self.calls, 1)
 
     def test_no_guard(self) -> None:
         """Where there is no guard, whoever can connect may do everything."""

@@ -17,7 +17,7 @@ from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.config.rules.changing import changes
 from relaykit.config.schema import ClientConfig
 from relaykit.errors import LoginRefusedError, RefusalCode
-from tests.administration.exchanges import Connection, Told, whole
+from tests.administration.exchanges import KNOWN, SECURED, Connection, Told, whole
 
 
 class SteeringTests(SynchronousTestCase):
@@ -40,9 +40,9 @@ class SteeringTests(SynchronousTestCase):
         """What is answered."""
         self.clock = Clock()
         path = str(self.path) if path is None else path
-        site, _ = whole(steering_routes(self.steering, path, self.clock))
+        site, _ = whole(steering_routes(self.steering, path, self.clock), SECURED)
         connection = Connection(site)
-        connection.ask(method, target, body, **headers)
+        connection.ask(method, target, body, Authorization=KNOWN, **headers)
         (answer,) = connection.answers()
         return answer
 
@@ -77,7 +77,10 @@ class SteeringTests(SynchronousTestCase):
         self.assertEqual(self.asked, [])
 
     def test_write(self) -> None:
-        """The file is overwritten as it is, or made for its owner alone; an empty one is refused."""
+        """The file is replaced as a whole and keeps its mode, or is made for its owner alone.
+
+        An empty one is refused.
+        """
         answer = self.told("PUT", "/api/config", b"serverPort = 1")
         self.assertEqual((answer.status, answer.body), (200, b""))
         self.assertEqual(self.path.read_bytes(), b"serverPort = 1")
@@ -88,6 +91,15 @@ class SteeringTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o644)
         answer = self.told("PUT", "/api/config")
         self.assertEqual((answer.status, answer.json["Msg"]), (400, "body can't be empty"))
+        link = self.path.with_name("link")
+        link.symlink_to(self.path.name)
+        with open(self.path, "rb") as reader:
+            self.told("PUT", "/api/config", b"by a link", path=str(link))
+            self.assertEqual(reader.read(), b"nonsense")
+        self.assertEqual((link.is_symlink(), self.path.read_bytes()), (True, b"by a link"))
+        self.assertEqual(
+            sorted(each.name for each in self.path.parent.iterdir()), sorted(["link", self.path.name])
+        )
         self.assertEqual(self.told("PUT", "/api/config", b"x", path="/no/such/file").status, 500)
         self.assertEqual(self.told("PUT", "/api/config", b"x", path="").status, 400)
 
