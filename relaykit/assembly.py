@@ -171,6 +171,9 @@ class ServerAssembly(_Assembly[LoadedServer]):
         It has the sockets that this process was started with, which another one does not get.
         """
         from relaykit.server.network import network_of_process
+
+        # Before anything imports Twisted's endpoints, which take what the environment says of the sockets.
+        make_network = network_of_process(os.environ)
         from relaykit.server.service import RelayServer
 
         if not self.token:
@@ -189,7 +192,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
             reactor,
             self.state,
             loaded.ingress_options,
-            make_network=network_of_process(os.environ),
+            make_network=make_network,
         )
         if loaded.config.web_server.port:
             from relaykit.administration.attaching import attach_to_server

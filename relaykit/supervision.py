@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,18 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["STATUS_EVERY_S", "Supervisor"]
+__all__ = ["AGAIN_S", "MOST_UNSENT", "STATUS_EVERY_S", "Supervisor"]
 
 STATUS_EVERY_S = 10.0
 """Seconds between two looks at whether there is something new; people see it with systemctl status."""
+
+AGAIN_S = 0.1
+"""Seconds until what it had no room for is sent again."""
+
+MOST_UNSENT = 16
+"""Texts that wait for room, the oldest go first: a program tells a few of each reload."""
 
 _SOCKET = "NOTIFY_SOCKET"
 _WATCHDOG_USEC = "WATCHDOG_USEC"
@@ -61,6 +68,9 @@ class Supervisor:
         self._watchdog_s = _watchdog_s(environ)
         self._status = status
         self._told = ""
+        self._unsent: deque[str] = deque(maxlen=MOST_UNSENT)
+        self._again: IDelayedCall | None = None
+        self._is_over = False
         self._send = send
         self._calls = [(self._tell_status, STATUS_EVERY_S)]
         if self._watchdog_s:
@@ -73,7 +83,7 @@ class Supervisor:
         """The program serves, or does so again after a reload."""
         self._tell("READY=1")
         self._tell_status()
-        if self._address and not self._looping:
+        if self._wants_to_know and not self._looping:
             for call, seconds in self._calls:
                 looping = LoopingCall(call)
                 looping.clock = self._clock
@@ -90,28 +100,50 @@ class Supervisor:
     def stopping(self) -> None:
         """It ends, in order; nothing is told after that, for a reload may be over later."""
         self._tell("STOPPING=1")
-        self._address = ""
+        self._is_over = True
         looping, self._looping = self._looping, []
         for each in looping:
             each.stop()
 
+    @property
+    def _wants_to_know(self) -> bool:
+        return bool(self._address) and not self._is_over
+
     def _tell_alive(self) -> None:
-        self._tell("WATCHDOG=1")
+        # The next one comes soon; where there is no room even for that, it must not take it from what counts.
+        if not self._unsent:
+            self._sent("WATCHDOG=1")
 
     def _tell_status(self) -> None:
-        status = self._status() if self._address else ""
+        status = self._status() if self._wants_to_know else ""
         if status != self._told:
             self._told = status
             self._tell(f"STATUS={status}")
 
     def _tell(self, text: str) -> None:
-        if not self._address:
-            return
+        if self._wants_to_know:
+            self._unsent.append(text)
+            if self._again is None:
+                self._send_all()
+
+    def _send_all(self) -> None:
+        self._again = None
+        while self._unsent:
+            if not self._sent(self._unsent[0]):
+                self._again = self._clock.callLater(AGAIN_S, self._send_all)
+                return
+            self._unsent.popleft()
+
+    def _sent(self, text: str) -> bool:
+        """Sends a text; False where there is no room for it at the moment."""
         try:
             self._send(self._address, text)
+        except BlockingIOError:
+            return False
         except OSError as error:
-            # It may be busy, or gone; the program does not depend on it.
+            # It may be gone; the program does not depend on it.
             self.log.debug("the supervisor cannot be told: {reason}", reason=error.strerror)
+        return True
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.supervision import STATUS_EVERY_S, Supervisor
+from relaykit.supervision import AGAIN_S, STATUS_EVERY_S, Supervisor
 
 
 class SupervisorTests(SynchronousTestCase):
@@ -65,6 +65,23 @@ class SupervisorTests(SynchronousTestCase):
         supervisor.ready()
         self.clock.advance(STATUS_EVERY_S)
         self.assertEqual((self.sent, self.clock.getDelayedCalls()), ([], []))
+
+    def test_no_room(self) -> None:
+        """What there is no room for is sent later, in its order, the end too; signs of life are not kept."""
+        supervisor = self.supervisor(NOTIFY_SOCKET="/run/notify", WATCHDOG_USEC="4000000")
+        supervisor.ready()
+        self.sent.clear()
+        self.error = BlockingIOError()
+        supervisor.reloading()
+        self.clock.pump([1.0] * 4)
+        supervisor.ready()
+        supervisor.stopping()
+        self.error = None
+        self.clock.advance(AGAIN_S)
+        self.assertEqual(
+            [each.partition("\n")[0] for each in self.sent], ["RELOADING=1", "READY=1", "STOPPING=1"]
+        )
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_watchdog(self) -> None:
         """A watchdog that waits for this process hears from it twice in its time."""

@@ -233,10 +233,12 @@ class ProxyRegistrar(GuardedServices):
 
     # --- sessions -------------------------------------------------------------------------------------
 
-    def session_started(self, session: Session) -> None:
-        """There is a session: everything is registered in it."""
+    def session_started(self, session: Session, *, replaces: bool = False) -> None:
+        """There is a session, for which another one was given up if it ``replaces`` that: everything is
+        registered in it.
+        """
         self._session = session
-        self._registrations.session_started(self._driver.now)
+        self._registrations.session_started(self._driver.now, replaces=replaces)
         self._driver.step()
         # What was found out before may be old by an interval.
         self._health.check_now()

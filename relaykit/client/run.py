@@ -165,6 +165,8 @@ class ClientRun(MultiService):
         self.visitors = Visitors(self, types, config.user)
         self._warned_of_no_proof = False
         self._former: Sequence[BackendHost | VisitorHost] = ()
+        self._replaces = False
+        """Whether another session was given up for the one that is served next."""
         """Of proxies and visitors that are gone while users of theirs go on."""
 
     # --- what is registered and visited -----------------------------------------------------------------
@@ -261,6 +263,7 @@ class ClientRun(MultiService):
             session.abort(Ended.CANCELLED)
             raise
         self._heard = heard
+        self._replaces = True
         self._outlived = [each for each in (*self._outlived, former) if each.has_users]
         for each in self._outlived[:-MOST_OUTLIVED]:
             each.path.close()
@@ -303,7 +306,8 @@ class ClientRun(MultiService):
         )
         self._tell_proof(session)
         self._tell_changes("proxy", (), self.proxies.names)
-        self.proxies.session_started(session)
+        self.proxies.session_started(session, replaces=self._replaces)
+        self._replaces = False
         if self._direct is not None:
             self._direct.session_started()
         if self.visitors.parent is None:

@@ -66,10 +66,10 @@ class ClientRunTests(SynchronousTestCase):
         begin = ProxyRegistrar.session_started
         defects = [ValueError("a defect")]
 
-        def fails_once(registrar: ProxyRegistrar, session: object) -> None:
+        def fails_once(registrar: ProxyRegistrar, session: object, **how: bool) -> None:
             if defects:
                 raise defects.pop()
-            begin(registrar, session)  # type: ignore[arg-type]  # it is one
+            begin(registrar, session, **how)  # type: ignore[arg-type]  # it is one
 
         self.patch(ProxyRegistrar, "session_started", fails_once)
         client = make_client(self.machine, stcp_proxy())

@@ -18,12 +18,6 @@ from tests.integration.programs import PATIENCE_S, alone_with
 from tests.integration.template import fork
 from tests.layering import ROOT
 
-LIVING = frozenset({"l239"})
-"""Cases that frp ends and relaykit serves in spite of: see their deviations."""
-
-LIVES_S = 3.0
-"""How long such a case is watched."""
-
 AT_ONCE = 2
 
 
@@ -45,7 +39,7 @@ class RecordedProcessesTests(SynchronousTestCase):
             words = [case.role, *case.args]
             program = fork(words, folder.absolute(), environ, output.fileno(), errors.fileno())
         try:
-            program.wait(LIVES_S if case.id in LIVING else PATIENCE_S)
+            program.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             program.kill()
         status = program.wait(PATIENCE_S)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -301,15 +304,19 @@ class SupervisorTests(ReloadTestCase):
 
     def test_told(self) -> None:
         """Readiness, a reload and its end, the state in words, signs of life and the end are told."""
-        path = self.folder / "notify"
+        # Its path must not be long.
+        folder = tempfile.mkdtemp(dir="/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(folder, "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing:
             hearing.bind(str(path))
             hearing.settimeout(PATIENCE_S)
             environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}
 
             def hear(text: str) -> None:
+                deadline = time.monotonic() + PATIENCE_S
                 while text not in hearing.recv(1000).decode():
-                    pass
+                    self.assertLess(time.monotonic(), deadline, f"{text} was not told")
 
             server = self.start_file(
                 relaykit_command("server"),
@@ -360,6 +367,8 @@ class FrpServerTests(ReloadTestCase):
                 self.write([kept, self.proxy("changing", self.ports[1 + number % 2])], **keys)
                 self.reload()
                 crowd.speak()
+                # There is a new session where these are others.
+                self.client.wait_for("[kept] start proxy success", 2 + number // 2)
             converse(self.ports[0])
             crowd.leave()
             self.client.stop()

@@ -14,7 +14,9 @@ from relaykit.errors import LocalProtocolError
 
 __all__ = [
     "ANSWER_TIMEOUT_S",
+    "HANDOVER_S",
     "RETRY_S",
+    "SOON_S",
     "TRANSITIONS",
     "RegistrationAccepted",
     "RegistrationDue",
@@ -31,6 +33,13 @@ ANSWER_TIMEOUT_S = 20.0
 
 RETRY_S = 30.0
 """Seconds after a refusal until the next attempt, as frp does."""
+
+HANDOVER_S = 5.0
+"""Seconds from the start of a session that takes the place of another one, in which frp's server may still
+hold the names of that one: it ends a session beside what it answers to others."""
+
+SOON_S = 0.5
+"""Seconds after a refusal until the next attempt meanwhile."""
 
 UNANSWERED_KEPT = 8
 """Requests for one name whose answers are still told apart; it bounds what silence costs."""
@@ -100,7 +109,7 @@ class RegistrationAccepted:
 
 @frozen
 class RegistrationRefused:
-    """The server said no; the proxy is tried again after :data:`RETRY_S`."""
+    """The server said no; the proxy is tried again after :data:`RETRY_S`, or :data:`SOON_S`."""
 
     name: str
     reason: str
@@ -127,6 +136,7 @@ class Registrations:
     _unanswered: dict[str, deque[int]] = field(factory=dict, init=False)
     _generation: int = field(default=0, init=False)
     _online: bool = field(default=False, init=False)
+    _handed_over_at: float = field(default=0.0, init=False)
     _events: list[RegistrationEvent] = field(factory=list, init=False)
     _wakeups: list[tuple[float, str]] = field(factory=list, init=False)
     """A heap of when each was to be asked again; those that hold no more go as they come to its top."""
@@ -160,11 +170,12 @@ class Registrations:
         ):
             self._events.append(WithdrawalDue(name))
 
-    def session_started(self, now: float) -> None:
-        """The client is logged in."""
+    def session_started(self, now: float, *, replaces: bool = False) -> None:
+        """The client is logged in; ``replaces`` if its former session was given up for that."""
         if self._online:
             raise LocalProtocolError("the session has started already")
         self._online = True
+        self._handed_over_at = now + HANDOVER_S if replaces else now
         for name in self._proxies:
             self._step(name, RegistrationStep.SESSION_STARTED, now)
 
@@ -234,5 +245,5 @@ class Registrations:
             self._events.append(RegistrationDue(name))
             proxy.at = now + ANSWER_TIMEOUT_S
         else:
-            proxy.at = now + RETRY_S
+            proxy.at = now + (SOON_S if now < self._handed_over_at else RETRY_S)
         heapq.heappush(self._wakeups, (proxy.at, name))

@@ -139,7 +139,6 @@ _LATER = {
         "l273 l274 l283 l284 l293 l294"
     ),
     "the proxy that http_proxy names is not used yet; a warning says so": "l229 l230 l233",
-    "the dashboard is not available yet; a warning says so, and the server runs": "l239",
     "the SSH gateway is not available yet, and says so": "l240",
     "OpenID Connect is not available yet, and says so": "l244 l251 l252",
     "a number out of its range is refused when the file is read": "l235",

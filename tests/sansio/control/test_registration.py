@@ -14,7 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.errors import LocalProtocolError
 from relaykit.sansio.control.registration import (
     ANSWER_TIMEOUT_S,
+    HANDOVER_S,
     RETRY_S,
+    SOON_S,
     TRANSITIONS,
     UNANSWERED_KEPT,
     RegistrationAccepted,
@@ -91,6 +93,17 @@ class RegisteringTests(SynchronousTestCase):
         registering.wake(3.0 + RETRY_S)
         self.assertEqual(registering.events(), [RegistrationDue("web")])
         self.assertIsNone(registering.next_try("web"))
+
+    def test_refused_after_a_handover(self) -> None:
+        """Where the session took the place of another one, whose names may still be held, soon; then not."""
+        registering = online("web")
+        registering.session_ended()
+        registering.session_started(10.0, replaces=True)
+        registering.refused("web", "already exists", 10.1)
+        self.assertEqual(registering.next_wakeup(), 10.1 + SOON_S)
+        registering.wake(10.1 + SOON_S)
+        registering.refused("web", "already exists", 10.0 + HANDOVER_S)
+        self.assertEqual(registering.next_wakeup(), 10.0 + HANDOVER_S + RETRY_S)
 
     def test_no_answer(self) -> None:
         """Without an answer the proxy is registered again every 20 seconds."""
