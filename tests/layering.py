@@ -95,6 +95,7 @@ LAYERS: Mapping[str, Layer] = {
     "administration": Layer(
         "what a running role lets itself be asked and told over HTTP",
         (
+            "history",
             "config",
             "server",
             "client",
@@ -183,6 +184,10 @@ LAYERS: Mapping[str, Layer] = {
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
         ("driver", "timer", "descriptors", "segmentation", "certificates", "sansio", *_VOCABULARY),
+    ),
+    "history": Layer(
+        "what was moved, by minute, hour and day, kept over restarts",
+        ("state", "timer", "clock", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from relaykit.administration.calls import Answer, Call, json_answer
+from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import ClientProxies, ClientProxy, ClientVisitor
 from relaykit.administration.own.users import RELAYED, UserFlow, user_routes
@@ -15,18 +16,25 @@ from relaykit.administration.routes import Route
 from relaykit.errors import problem_of
 
 if TYPE_CHECKING:
+    from relaykit.administration.own.history import ReadHistory
     from relaykit.client.service import RelayClient
 
 __all__ = ["own_client_routes"]
 
+_SUBJECTS = {"proxy": "name of a proxy"}
+
 
 def own_client_routes(
-    client: RelayClient, now: Callable[[], float], wall_clock: Callable[[], float]
+    client: RelayClient,
+    now: Callable[[], float],
+    wall_clock: Callable[[], float],
+    history: ReadHistory | None = None,
 ) -> Iterator[Route]:
     """What a client can be asked and told.
 
     :param now: seconds of the client's clock.
     :param wall_clock: seconds since 1970.
+    :param history: reads its history; None where none is kept.
     """
     api = _ClientApi(client, now)
     yield Route(
@@ -38,6 +46,7 @@ def own_client_routes(
         told=ClientProxies,
     )
     yield from user_routes(api.flows, wall_clock)
+    yield from history_routes(history, wall_clock, _SUBJECTS)
 
 
 @frozen

@@ -10,27 +10,36 @@ from attrs import frozen
 
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
 from relaykit.administration.own.events import SIGN, EventFeed, RefusalNotes
+from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import EndedUsers, Refusals
 from relaykit.administration.own.users import UserFlow, user_routes
 from relaykit.administration.routes import Route
 
 if TYPE_CHECKING:
+    from relaykit.administration.own.history import ReadHistory
     from relaykit.server.service import RelayServer
 
 __all__ = ["own_server_routes"]
 
+_SUBJECTS = {"proxy": "name of a proxy", "client": "key of a client, as it is told of users"}
+
 
 def own_server_routes(
-    server: RelayServer, refusals: RefusalNotes, wall_clock: Callable[[], float]
+    server: RelayServer,
+    refusals: RefusalNotes,
+    wall_clock: Callable[[], float],
+    history: ReadHistory | None = None,
 ) -> Iterator[Route]:
     """What a server can be asked and told.
 
     :param wall_clock: seconds since 1970.
+    :param history: reads its history; None where none is kept.
     """
     feeds = [EventFeed(server, follows_users, wall_clock) for follows_users in (False, True)]
     api = _ServerApi(server, refusals, feeds)
     yield from user_routes(api.flows, wall_clock)
+    yield from history_routes(history, wall_clock, _SUBJECTS)
     yield Route(
         method="DELETE",
         path=f"{PREFIX}/clients/{{runID}}",

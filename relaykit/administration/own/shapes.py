@@ -10,6 +10,7 @@ __all__ = [
     "ClientVisitor",
     "EndedUsers",
     "Failed",
+    "History",
     "Refusal",
     "Refusals",
     "Shape",
@@ -60,6 +61,23 @@ class EndedUsers(Shape, frozen=True, kw_only=True):
     """How many connections of users, or sessions of clients, were ended."""
 
     ended: int
+
+
+class History(Shape, frozen=True, kw_only=True):
+    """What was moved in each of some minutes, hours or days.
+
+    The lists are equally long.  ``times`` are their beginnings, without gaps, the earliest first; days are
+    those of the calendar where the program runs.  ``bytesIn`` is from users to the client; ``connections``
+    are those that began.  ``proxy`` and ``client`` are as they were asked for: both are empty for all of it.
+    """
+
+    proxy: str
+    client: str
+    grain: str
+    times: list[int]
+    bytes_in: list[int]
+    bytes_out: list[int]
+    connections: list[int]
 
 
 class Refusal(Shape, frozen=True, kw_only=True):

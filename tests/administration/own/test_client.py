@@ -106,5 +106,5 @@ class ClientTests(SynchronousTestCase):
         told = document(self.api.routes, "a client")
         self.assertEqual(
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
-            {"/proxies": {"get"}, "/users": {"get", "delete"}},
+            {"/proxies": {"get"}, "/users": {"get", "delete"}, "/history": {"get"}},
         )

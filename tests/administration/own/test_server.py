@@ -120,6 +120,7 @@ class ServerTests(StatusTestCase):
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
             {
                 "/users": {"get", "delete"},
+                "/history": {"get"},
                 "/clients/{runID}": {"delete"},
                 "/refusals": {"get"},
                 "/events": {"get"},

@@ -1,0 +1,1 @@
+"""Tests for :mod:`relaykit.history`."""
