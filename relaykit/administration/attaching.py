@@ -40,7 +40,7 @@ def attach_to_server(server: RelayServer, loaded: LoadedServer, types: Iterable[
     clock = monotonic(reactor)
     traffic = DailyTraffic(lambda: ((each.name, total_of(each)) for each in server.status().proxies), clock)
     traffic.setServiceParent(server)
-    facts = ServerFacts(server, loaded, traffic)
+    facts = ServerFacts(server, traffic)
     refusals = RefusalNotes(_wall_clock)
     server.observe(refusals)
     own = described([*own_server_routes(server, refusals, _wall_clock)], "a relay server")

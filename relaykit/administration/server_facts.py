@@ -13,7 +13,6 @@ from relaykit.options import Options, option_fields
 
 if TYPE_CHECKING:
     from relaykit.administration.traffic import DailyTraffic, Moved
-    from relaykit.config.load import LoadedServer
     from relaykit.config.schema.server import PortRange
     from relaykit.server.service import RelayServer
     from relaykit.server.status import ClientStatus, ProxyStatus
@@ -47,7 +46,6 @@ class ServerFacts:
     """A server, as its APIs see it."""
 
     _server: RelayServer
-    _loaded: LoadedServer
     traffic: DailyTraffic
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
@@ -104,7 +102,7 @@ class ServerFacts:
 
     def _given(self) -> Iterator[tuple[str, object]]:
         """The keys of the server's file, those of proxy types beside them included."""
-        for options in (self._server.config, *self._loaded.ingress_options.values()):
+        for options in (self._server.config, *self._server.ingress_options.values()):
             for each in option_fields(type(options)):
                 yield each.file_key or each.key, getattr(options, each.name)
 

@@ -35,6 +35,8 @@ __all__ = [
     "IOneLineProxyType",
     "IProxyType",
     "IProxyTypeReference",
+    "IReconfigurable",
+    "IReconfiguration",
     "IRegistrant",
     "ISessionFollower",
     "ISignalReceiver",
@@ -165,6 +167,31 @@ class IIngress(IService):
 
         :raises ProxyRefusedError: it cannot be; the text goes to the client.
         """
+
+
+class IReconfigurable(Interface):
+    """Optional, on an ingress: it goes on with other options while it runs.
+
+    Needed where its options have keys that do not count after a restart only, see
+    :func:`relaykit.options.effect`.
+    """
+
+    def prepare(options: Any) -> IReconfiguration:
+        """Opens what these options ask for and the former ones do not; nothing else is different yet.
+
+        :param options: those of the former ones that count after a restart are as they were.
+        :raises RelaykitError: it cannot be; nothing has changed then, and whoever asked is told why.
+        """
+
+
+class IReconfiguration(Interface):
+    """What was prepared; one of the two is called, in the same turn of the reactor."""
+
+    def commit() -> None:
+        """Goes on with it, and closes what is not asked for any more; users who are there stay."""
+
+    def abandon() -> None:
+        """Closes what was opened for it."""
 
 
 class IExposure(Interface):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
-from attrs import define
+from attrs import define, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -17,8 +17,8 @@ from zope.interface import implementer
 
 from relaykit.descriptors import for_strangers
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode, RemoteProtocolError
-from relaykit.interfaces import IExposure, IIngress, ILegAcceptor
-from relaykit.options import Domains, Host, Options, Problem, doc, file_key, secret, wire
+from relaykit.interfaces import IExposure, IIngress, ILegAcceptor, IReconfigurable, IReconfiguration
+from relaykit.options import Domains, Effect, Host, Options, Problem, doc, effect, file_key, secret, wire
 from relaykit.sansio.hostnames import domain_key
 from relaykit.sansio.http.credentials import Credentials
 from relaykit.sansio.routes import Route, RouteTable
@@ -104,7 +104,10 @@ class SubDomainKeys(Options, frozen=True, kw_only=True):
     """The server's key for proxies that are told apart by host names."""
 
     sub_domain_host: Annotated[
-        Host, file_key("subDomainHost"), doc("Domain that the key subdomain of proxies is put before.")
+        Host,
+        effect(Effect.AT_LOGIN),
+        file_key("subDomainHost"),
+        doc("Domain that the key subdomain of proxies is put before."),
     ] = ""
 
 
@@ -123,14 +126,35 @@ class _Routed:
             self._table.remove(route)
 
 
-@implementer(IIngress, ILegAcceptor)
+@implementer(IReconfiguration)
+@frozen
+class _Move:
+    """Other options, and the port that goes with them."""
+
+    _ingress: DomainIngress
+    _options: Any
+    _port: IListeningPort | None
+
+    def commit(self) -> None:
+        self._ingress.move(self._options, self._port)
+
+    def abandon(self) -> None:
+        if self._port is not None and self._port is not self._ingress.port:
+            self._port.close()
+
+
+@implementer(IIngress, IReconfigurable, ILegAcceptor)
 class DomainIngress(Service):
     """The port that the proxies of a type share, and their routes; a subclass takes the users.
+
+    Another port is opened before the former one is closed, whose users stay; clients hear of it when they
+    register their proxies again.
 
     :cvar port_key: the configuration key that names the port.
     :cvar recognizer: what tells the users of this type from those of others who share the port.
     :cvar takes_rest: whether it takes what nobody recognizes, too, where nobody else does.
     :cvar off_text: what a client is told while the server has no such port.
+    :ivar port: where users come in; None while there is none.
     """
 
     port_key: str
@@ -140,11 +164,10 @@ class DomainIngress(Service):
 
     log = Logger()
 
-    def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
-        self._wanted_port = port
-        self._sub_domain_host = domain_key(sub_domain_host) if sub_domain_host else ""
+    def __init__(self, options: Any, host: IServerHost) -> None:
+        self._options = options
         self._host = host
-        self._port: IListeningPort | None = None
+        self.port: IListeningPort | None = None
         self.routes: RouteTable[IRegisteredProxy] = RouteTable()
 
     def privilegedStartService(self) -> None:
@@ -152,20 +175,29 @@ class DomainIngress(Service):
 
         :raises ListenFailed: it cannot be opened; the server does not start then.
         """
-        if self._wanted_port:
-            self._port = self._host.ports.share_stream(
-                self._wanted_port, self, self.port_key, self.recognizer, takes_rest=self.takes_rest
-            )
+        self.port = self._opened(self._options)
 
     def stopService(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            port.close()
+        self.move(self._options, None)
 
     @property
     def is_open(self) -> bool:
         """Whether there is a port for users."""
-        return self._port is not None
+        return self.port is not None
+
+    def port_of(self, options: Any) -> int:
+        """The port that the options name; 0 for none."""
+        raise NotImplementedError
+
+    def prepare(self, options: Any) -> IReconfiguration:
+        is_same = self.port_of(options) == self.port_of(self._options)
+        return _Move(self, options, self.port if is_same else self._opened(options))
+
+    def move(self, options: Any, port: IListeningPort | None) -> None:
+        """Goes on with these options at this port, and closes the former one, if it is another."""
+        former, self.port, self._options = self.port, port, options
+        if former is not None and former is not port:
+            former.close()
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
         raise NotImplementedError
@@ -197,8 +229,17 @@ class DomainIngress(Service):
 
     def address_of(self, domain: str) -> str:
         """Where users find a domain, as a client is told."""
-        assert self._port is not None
-        return with_port(domain, self._port)
+        assert self.port is not None
+        return with_port(domain, self.port)
+
+    def _opened(self, options: Any) -> IListeningPort | None:
+        wanted = self.port_of(options)
+        if not wanted:
+            return None
+        port: IListeningPort = self._host.ports.share_stream(
+            wanted, self, self.port_key, self.recognizer, takes_rest=self.takes_rest
+        )
+        return port
 
     async def _make_free(self, route: Route, proxy: IRegisteredProxy) -> None:
         """Has nobody refused on account of a client that is dead."""
@@ -215,7 +256,8 @@ class DomainIngress(Service):
 
         :raises ProxyRefusedError: it may not have one of them; the texts are frp's.
         """
-        parent = self._sub_domain_host
+        named = self._options.sub_domain_host
+        parent = domain_key(named) if named else ""
         for each in filter(None, options.custom_domains):
             domain = _checked(each)
             if parent and domain.endswith(f".{parent}"):
@@ -241,8 +283,8 @@ class FirstBytesIngress(DomainIngress):
     parser: PrefixParser
     passes_first_bytes = True
 
-    def __init__(self, port: int, sub_domain_host: str, host: IServerHost) -> None:
-        super().__init__(port, sub_domain_host, host)
+    def __init__(self, options: Any, host: IServerHost) -> None:
+        super().__init__(options, host)
         self._unrouted = Waits(host.reactor, FIRST_BYTES_S, for_strangers(MOST_UNROUTED))
 
     def stopService(self) -> None:

@@ -13,7 +13,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from relaykit.interfaces import IGroupableProxyType, IOneLineProxyType
-from relaykit.options import ListeningPort, OneLine, doc, file_key
+from relaykit.options import Effect, ListeningPort, OneLine, doc, effect, file_key
 from relaykit.proxies.domains import DomainOptions, FirstBytesIngress, SubDomainKeys
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
@@ -53,6 +53,7 @@ class HttpsKeys(SubDomainKeys, frozen=True, kw_only=True):
 
     vhost_https_port: Annotated[
         ListeningPort,
+        effect(Effect.AT_ONCE),
         file_key("vhostHTTPSPort"),
         doc("Port that the proxies of type https share, which may be bindPort; 0: off."),
     ] = 0
@@ -72,6 +73,9 @@ class HttpsIngress(FirstBytesIngress):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         self._host.pass_through(lambda host: self.routes.get(Route(host)) is not None)
+
+    def port_of(self, options: HttpsKeys) -> int:
+        return options.vhost_https_port
 
     def route(self, said: ClientHello, leg: IStreamLeg, origin: Origin) -> None:
         proxy = self.routes.find(host_key(said.server_name))
@@ -103,7 +107,7 @@ class _HttpsType:
         return {"group params invalid": (frozenset(options.custom_domains), options.subdomain)}
 
     def make_ingress(self, options: HttpsKeys, host: IServerHost) -> HttpsIngress:
-        return HttpsIngress(options.vhost_https_port, options.sub_domain_host, host)
+        return HttpsIngress(options, host)
 
     def make_backend(self, options: HttpsOptions, host: IClientHost) -> LocalServiceBackend:
         return LocalServiceBackend(host)

@@ -12,7 +12,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from relaykit.interfaces import IGroupableProxyType
-from relaykit.options import ListeningPort, Problem, doc, file_key, wire
+from relaykit.options import Effect, ListeningPort, Problem, doc, effect, file_key, wire
 from relaykit.proxies.domains import FirstBytesIngress, HttpUserOptions, SubDomainKeys
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
@@ -78,6 +78,7 @@ class TcpmuxKeys(SubDomainKeys, frozen=True, kw_only=True):
 
     http_connect_port: Annotated[
         ListeningPort,
+        effect(Effect.AT_ONCE),
         file_key("tcpmuxHTTPConnectPort"),
         doc("Port that the proxies of type tcpmux share, which may be bindPort; 0: off."),
     ] = 0
@@ -99,8 +100,11 @@ class TcpmuxIngress(FirstBytesIngress):
     parser = ConnectHeadParser()
 
     def __init__(self, options: TcpmuxKeys, host: IServerHost) -> None:
-        super().__init__(options.http_connect_port, options.sub_domain_host, host)
+        super().__init__(options, host)
         self.passes_first_bytes = options.passthrough
+
+    def port_of(self, options: TcpmuxKeys) -> int:
+        return options.http_connect_port
 
     def routes_of(self, domain: str, options: TcpmuxOptions) -> Iterator[Route]:
         yield Route(domain, user=options.route_by_http_user)

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         IListeningPort,
         IPortHolder,
         IPorts,
+        IProxyType,
         IRendezvous,
         IVerifier,
     )
@@ -145,10 +146,19 @@ class ServerParts:
         Sessions that there are keep what they began with.
 
         :raises TransportSecurityError: a file of TLS cannot be used; nothing is changed then.
+        :raises RelaykitError: a proxy type cannot go on with its options; likewise.
         """
         config, former = composition.config, self._composition
-        if config.transport.tls != former.config.transport.tls:
-            tls = TlsIdentity(config.transport.tls, composition.state, composition.reactor)
+        ingresses = self._ingresses.prepare(composition.changed_ingresses(former))
+        try:
+            tls = self._tls
+            if config.transport.tls != former.config.transport.tls:
+                tls = TlsIdentity(config.transport.tls, composition.state, composition.reactor)
+        except Exception:
+            ingresses.abandon()
+            raise
+        ingresses.commit()
+        if tls is not self._tls:
             self._tls.stop()
             self._tls = tls
             tls.start()
@@ -407,6 +417,14 @@ class Composition:
             shared_ports=shared_ports,
         )
         return parts
+
+    def changed_ingresses(self, former: Composition) -> dict[IProxyType, Options]:
+        """The proxy types that have other options than in a former one, with those."""
+        return {
+            self.types.get(name): options
+            for name, options in self.ingress_options.items()
+            if options != former.ingress_options.get(name, type(options)())
+        }
 
     def carrier_ports(self) -> dict[ICarrierReference, int]:
         """The carriers that are installed, each with the port that the file gives it; 0 for none."""

@@ -24,7 +24,7 @@ from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, Serve
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
     from twisted.python.failure import Failure
 
@@ -149,26 +149,33 @@ class RelayServer(MultiService):
         """Goes on with another configuration, as far as that is possible; fires with what is different in it.
 
         What clients log in with counts for logins from then on: sessions that there are live on.  Fails with
-        :class:`relaykit.errors.TransportSecurityError`, with nothing changed, where a file cannot be used.
+        :class:`relaykit.errors.RelaykitError`, with nothing changed, where a file cannot be used or a port
+        cannot be opened.
         """
         return execute(self._reloaded, loaded, token)
 
     def _reloaded(self, loaded: LoadedServer, token: Secret) -> Changes[ServerConfig]:
         former = self._composition
         found = changes(former.config, loaded.config)
-        composition = evolve(former, config=found.config, token=token)
+        of_types = _ingress_changes(former.ingress_options, loaded.ingress_options)
+        ingress_options = {name: each.config for name, each in of_types.items()}
+        composition = evolve(former, config=found.config, token=token, ingress_options=ingress_options)
         if self._parts is not None:
             self._parts.adopt(composition)
         self._composition = composition
         self._log_observer.follows_users = found.config.log.level in _LEVELS_OF_USERS
         self._observers.look_again()
-        waiting = (*found.keys[Effect.AFTER_RESTART], *_changed_ingresses(former, loaded))
-        return evolve(found, keys={**found.keys, Effect.AFTER_RESTART: tuple(dict.fromkeys(waiting))})
+        return evolve(found, keys=_together(found, *of_types.values()))
 
     @property
     def config(self) -> ServerConfig:
         """Its configuration, as it counts now."""
         return self._composition.config
+
+    @property
+    def ingress_options(self) -> Mapping[str, Options]:
+        """Those of the proxy types that are configured, likewise."""
+        return self._composition.ingress_options
 
     # --- what others may ask of it and do to it ---------------------------------------------------
 
@@ -335,13 +342,21 @@ class RelayServer(MultiService):
         self.log.failure("a defect while the server was stopping", failure)
 
 
-def _changed_ingresses(running: Composition, read: LoadedServer) -> Iterator[str]:
-    """The keys of proxy types that are different."""
-    before, after = running.ingress_options, read.ingress_options
-    for name in sorted({*before, *after}):
-        default = type({**before, **after}[name])()
-        found = changes(before.get(name, default), after.get(name, default), f"proxyTypes.{name}.")
-        yield from (key for keys in found.keys.values() for key in keys)
+def _ingress_changes(
+    running: Mapping[str, Options], read: Mapping[str, Options]
+) -> dict[str, Changes[Options]]:
+    """What is different in the options of proxy types; one that is not configured has its defaults."""
+    found = {}
+    for name in sorted({*running, *read}):
+        default = type({**running, **read}[name])()
+        before, after = (each.get(name, default) for each in (running, read))
+        found[name] = changes(before, after, f"proxyTypes.{name}.")
+    return found
+
+
+def _together(*found: Changes[Any]) -> Mapping[Effect, tuple[str, ...]]:
+    """The keys of all; several types may have one."""
+    return {when: tuple(dict.fromkeys(key for each in found for key in each.keys[when])) for when in Effect}
 
 
 _ACTIONS = {

@@ -26,12 +26,14 @@ from relaykit.interfaces import (
     IExposure,
     IIngress,
     IProxyType,
+    IReconfigurable,
     ISignalReceiver,
     IVisitable,
     IVisitableProxyType,
     IVisitor,
 )
 from relaykit.options import (
+    Effect,
     Options,
     ProxyCommon,
     ProxyTransport,
@@ -140,6 +142,13 @@ class ProxyTypeTests(_TestCase):
         ingress = self.proxy_type.make_ingress(self.ingress_options(), relay.host)
         verifyObject(IIngress, ingress)
         self.assertEqual((relay.open_ports, relay.clock.getDelayedCalls()), ([], []))
+
+    def test_keys_that_change(self) -> None:
+        """An ingress with keys that count before a restart can go on with other ones."""
+        keys = option_fields(self.proxy_type.ingress_options)
+        if any(each.effect not in (None, Effect.AFTER_RESTART) for each in keys):
+            ingress = self.proxy_type.make_ingress(self.ingress_options(), MemoryRelay().host)
+            verifyObject(IReconfigurable, ingress)
 
     def test_withdrawn_and_again(self) -> None:
         """After a proxy was withdrawn, the same one can be published again."""

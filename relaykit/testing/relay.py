@@ -22,7 +22,7 @@ from relaykit.client.heartbeats import keepalive_of
 from relaykit.client.network import Network
 from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
-from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
+from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient, LoadedServer
 from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, ServerConfig
 from relaykit.config.schema.auth import ClientAuth, ServerAuth
 from relaykit.dataplane.copying import CopyForwarder
@@ -269,6 +269,15 @@ class MemoryRelay:
         client = self._run(machine, user, ConfiguredVisitor(common, made, proxy_type.name))
         visitor, host = guest.made
         return Visiting(visitor, host, client, machine.connections, self)
+
+    def reconfigure(self, proxy_type: IProxyType, ingress_options: Options) -> None:
+        """Has the server read its file again, which has other options of a type now.
+
+        :raises RelaykitError: it cannot be, and nothing has changed.
+        """
+        self._guest(proxy_type)
+        options = {**self.server.ingress_options, proxy_type.name: ingress_options}
+        self._now(self.server.reload(LoadedServer(self.server.config, options, ()), _TOKEN))
 
     def dial(self, port: int, source: Address | None = None) -> MemoryLeg:
         """Connects a user to an open port, and answers the user's own end.

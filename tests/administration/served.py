@@ -16,7 +16,7 @@ from relaykit.administration.server_v2 import second_routes
 from relaykit.administration.traffic import DailyTraffic
 from relaykit.config.load import LoadedClient, LoadedServer
 from relaykit.config.schema import ServerConfig
-from relaykit.options import ProxyCommon
+from relaykit.options import Options, ProxyCommon
 from relaykit.options.travel import from_wire, to_wire
 from relaykit.sansio.control.server_life import ServerState
 from relaykit.server.status import ClientStatus, ProxyStatus, ServerStatus
@@ -38,6 +38,7 @@ class FakeServer:
     clients: list[ClientStatus] = field(factory=list)
     asked: int = 0
     config: ServerConfig = field(factory=ServerConfig)
+    ingress_options: Mapping[str, Options] = field(factory=dict)
 
     def status(self) -> ServerStatus:
         """How it stands."""
@@ -81,11 +82,11 @@ def facts_of(server: Any, loaded: LoadedServer) -> ServerFacts:
     """The facts of a server that was started today."""
     server = FakeServer() if server is None else server
     if isinstance(server, FakeServer):
-        server.config = loaded.config
+        server.config, server.ingress_options = loaded.config, loaded.ingress_options
     traffic = DailyTraffic(
         lambda: ((each.name, total_of(each)) for each in server.proxies), Clock(), lambda: TODAY
     )
-    return ServerFacts(server, loaded, traffic)
+    return ServerFacts(server, traffic)
 
 
 def routes_of(server: Any, loaded: LoadedServer) -> Iterator[Route]:

@@ -17,6 +17,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest
 
 from tests import LONG_TESTS
+from tests.integration.certificates import Authority
 from tests.integration.crowds import Crowd, EchoForMany
 from tests.integration.programs import (
     PATIENCE_S,
@@ -28,6 +29,7 @@ from tests.integration.programs import (
 )
 from tests.integration.relays import RelayTestCase, Table, _nested
 from tests.integration.traffic import converse
+from tests.integration.web import Site, WebUser
 
 IS_LONG = bool(os.environ.get(LONG_TESTS))
 USERS = 9_000 if IS_LONG else 200
@@ -297,6 +299,56 @@ class ServerReloadTests(ReloadTestCase):
             crowd.leave()
             self.client.stop()
             server.stop()
+
+
+class SiteReloadTests(ReloadTestCase):
+    """The ports and settings of sites at a server that runs."""
+
+    def write_server(self, **keys: Any) -> None:
+        """Writes the server's file."""
+        table = {"bindPort": self.bind_port, "auth.token": "a token for tests", **keys}
+        Path(self.write_configuration(table)).rename(self.server_path)
+
+    def assert_served(self, user: WebUser) -> None:
+        """A user gets an answer of the site."""
+        self.assertEqual(user.ask("a.example").status, 200)
+
+    def test_moved(self) -> None:
+        """A user with a connection loses no request while ports, certificates and time-outs change."""
+        one, other, tls, taken = self.ports
+        self.server_path = self.folder / "server.json"
+        self.write_server(vhostHTTPPort=one)
+        server = self.start_file(relaykit_command("server"), str(self.server_path))
+        server.wait_for("started successfully")
+        site = {"name": "site", "type": "http", "customDomains": ["a.example"]}
+        self.start_reloaded([{**site, "localPort": self.start_service(Site("site")).port}])
+        files = Authority(self.folder).certify("a.example")
+        entry = {"certFile": str(files.certificate), "keyFile": str(files.key)}
+        changes: Sequence[dict[str, Any]] = (
+            {"vhostHTTPPort": other},
+            {"vhostHTTPPort": other, "vhostHTTPTimeout": 7},
+            {"vhostHTTPPort": one, "vhostHTTPSPort": tls, "vhostHTTPSCertificates": [entry]},
+            {"vhostHTTPPort": other},
+        )
+        with WebUser.dial(one) as user:
+            self.assert_served(user)
+            for number, keys in enumerate(changes):
+                self.write_server(**keys)
+                server.signal(signal.SIGHUP)
+                server.wait_for("the configuration was read again: ", number + 1)
+                self.assert_served(user)
+                with WebUser.dial(keys["vhostHTTPPort"]) as new:
+                    self.assert_served(new)
+                ports = {port for key, port in keys.items() if key.endswith("Port")}
+                self.assertEqual(server.listening_ports() & set(self.ports), ports)
+            with socket.create_server(("0.0.0.0", taken)):
+                self.write_server(vhostHTTPPort=taken)
+                server.signal(signal.SIGHUP)
+                server.wait_for("nothing has changed")
+                self.assertIn(f"vhostHTTPPort: cannot listen on 0.0.0.0:{taken}", server.output)
+            self.assert_served(user)
+            with WebUser.dial(other) as new:
+                self.assert_served(new)
 
 
 class SupervisorTests(ReloadTestCase):

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing import TYPE_CHECKING
 
-from relaykit.errors import ProxyRefusedError, RefusalCode
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from relaykit.dataplane.listening import ListenFailed
+from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
+from relaykit.interfaces import ILegAcceptor
 from relaykit.options import LoadBalancer
 from relaykit.proxies import domains, https
 from relaykit.proxies.https import HttpsKeys, HttpsOptions
-from relaykit.testing.memory import RecordingReceiver
-from relaykit.testing.relay import MemoryRelay, Published
+from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.testing.relay import MemoryRelay, Published, echoing
 from relaykit.values import Secret
 from tests.sansio.parsers.hellos import client_hello, records
 
+if TYPE_CHECKING:
+    from relaykit.interfaces import IStreamLeg
+    from relaykit.values import Origin
+
 PORT = 8443
+
+HELLO = records(client_hello(b"a.example"))
 
 
 def domain_options(*custom: str, subdomain: str = "") -> HttpsOptions:
@@ -192,3 +203,83 @@ class UnroutedTests(SynchronousTestCase):
         self.assertEqual(
             ProxyRefusedError(RefusalCode.ROUTE_IN_USE, "router config conflict").problem, "domain-in-use"
         )
+
+
+@implementer(ILegAcceptor)
+class Nobody:
+    """Takes no connections."""
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        leg.abort()
+
+
+class ReconfigurationTests(SynchronousTestCase):
+    """Tests for options that change while users are there."""
+
+    def setUp(self) -> None:
+        self.relay = MemoryRelay()
+        self.change(PORT)
+        self.publish("web", "a.example")
+
+    def publish(self, name: str, *domains: str, subdomain: str = "") -> Published:
+        """A proxy whose service sends back what it gets."""
+        return self.relay.publish(
+            https.proxy_type,
+            domain_options(*domains, subdomain=subdomain),
+            name=name,
+            local=echoing,
+        )
+
+    def change(self, port: int, parent: str = "") -> None:
+        """The server goes on with these."""
+        self.relay.reconfigure(https.proxy_type, HttpsKeys(vhost_https_port=port, sub_domain_host=parent))
+
+    def user(self, port: int) -> MemoryLeg:
+        """Somebody who is served there."""
+        user = self.relay.dial(port)
+        self.assertEqual(self.echoed(user, HELLO), HELLO)
+        return user
+
+    def echoed(self, user: MemoryLeg, said: bytes) -> bytes:
+        """What comes back of what somebody says."""
+        received = RecordingReceiver()
+        user.attach(received)
+        user.write(said)
+        self.relay.settle()
+        return received.data
+
+    def test_moved(self) -> None:
+        """Another port takes users instead; those who are served stay."""
+        user = self.user(PORT)
+        self.change(PORT + 1)
+        self.assertEqual(self.relay.open_ports, [PORT + 1])
+        self.user(PORT + 1)
+        self.assertEqual(self.echoed(user, b"still here"), b"still here")
+        self.assertEqual(self.publish("next", "b.example").address, f"b.example:{PORT + 1}")
+
+    def test_taken(self) -> None:
+        """A port that cannot be opened changes nothing."""
+        other = self.relay.ports.listen("", PORT + 1, Nobody())
+        self.assertRaises(ListenFailed, self.change, PORT + 1, "d.example")
+        self.user(PORT)
+        with self.assertRaises(ProxyRefusedError):
+            self.publish("sub", subdomain="c")
+        other.close()
+        self.change(PORT + 1)
+        self.user(PORT + 1)
+
+    def test_off_and_on(self) -> None:
+        """Without a port nobody comes and no proxy is taken; with one again, all are served."""
+        self.change(0)
+        self.assertRaises(ConnectionFailed, self.relay.dial, PORT)
+        with self.assertRaises(ProxyRefusedError) as caught:
+            self.publish("late", "b.example")
+        self.assertEqual(caught.exception.text, https.HttpsIngress.off_text)
+        self.change(PORT)
+        self.user(PORT)
+
+    def test_parent(self) -> None:
+        """Another subDomainHost counts for the proxies that come; those that are there keep their names."""
+        self.change(PORT, "d.example")
+        self.assertEqual(self.publish("sub", subdomain="c").address, f"c.d.example:{PORT}")
+        self.user(PORT)

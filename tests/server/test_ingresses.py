@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import ProxyRefusedError
-from relaykit.interfaces import IExposure, IIngress
+from relaykit.interfaces import IExposure, IIngress, IReconfigurable, IReconfiguration
 from relaykit.server.ingresses import START_TIMEOUT_S, RunningIngresses
 
 
@@ -58,6 +58,37 @@ class SlowType:
         ingress = Slow(options)
         if self.fails is not None:
             ingress.starting.errback(self.fails)
+        self.made.append(ingress)
+        return ingress
+
+
+@implementer(IReconfigurable, IReconfiguration)
+class Changing(Slow):
+    """One that goes on with other options, unless they are ``"wrong"``."""
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.told: list[str] = []
+        self.starting.callback(None)
+
+    def prepare(self, options: Any) -> Any:
+        if options == "wrong":
+            raise ListenFailed("it is wrong")
+        self.told.append(options)
+        return self
+
+    def commit(self) -> None:
+        self.told.append("commit")
+
+    def abandon(self) -> None:
+        self.told.append("abandon")
+
+
+class ChangingType(SlowType):
+    """Its type."""
+
+    def make_ingress(self, options: Any, host: Any) -> Slow:
+        ingress = Changing(options)
         self.made.append(ingress)
         return ingress
 
@@ -174,3 +205,63 @@ class RunningIngressesTests(SynchronousTestCase):
         self.patch(Slow, "stopService", lambda self: 1 / 0)
         self.failureResultOf(self.wanted(), ListenFailed)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class ReconfigurationTests(SynchronousTestCase):
+    """Other options for ingresses that run."""
+
+    def setUp(self) -> None:
+        host: Any = None
+        self.types: list[Any] = [ChangingType(name) for name in ("one", "two", "new")]
+        self.ingresses = RunningIngresses(host, {}, Clock())
+        for each in self.types[:2]:
+            self.wanted(each)
+
+    def wanted(self, proxy_type: Any) -> Any:
+        """The ingress that a proxy of the type gets."""
+        return self.successResultOf(Deferred.fromCoroutine(self.ingresses.ingress_of(proxy_type)))
+
+    def told(self) -> list[list[str]]:
+        """What the ingresses were told."""
+        return [ingress.told for proxy_type in self.types for ingress in proxy_type.made]
+
+    def prepare(self, *options: str) -> IReconfiguration:
+        """Prepares options for the first types."""
+        changed: Any = dict(zip(self.types, options, strict=False))
+        return self.ingresses.prepare(changed)
+
+    def test_committed(self) -> None:
+        """All are told first, and go on then; a type without an ingress gets one, which waits for a proxy."""
+        self.prepare("a", "b", "c").commit()
+        self.assertEqual(self.told(), [["a", "commit"], ["b", "commit"], []])
+        (new,) = self.types[2].made
+        self.assertEqual((new.opened, new.running, new.options), (True, 0, "c"))
+        self.assertIs(self.wanted(self.types[2]), new)
+        self.assertTrue(new.running)
+
+    def test_abandoned(self) -> None:
+        """Where it is given up, nobody goes on, and what was made for it is gone."""
+        self.prepare("a", "b", "c").abandon()
+        self.assertEqual(self.told(), [["a", "abandon"], ["b", "abandon"], []])
+        self.assertEqual([each.stops for each in self.types[2].made], [1])
+        self.assertEqual(self.wanted(self.types[2]).options, "defaults")
+
+    def test_wrong(self) -> None:
+        """Where one cannot, none does."""
+        self.assertRaises(ListenFailed, self.prepare, "a", "wrong")
+        self.assertEqual(self.told(), [["a", "abandon"], []])
+
+    def test_made_anew(self) -> None:
+        """One that is made later has the options that were committed."""
+        self.prepare("a", "b", "c").commit()
+        self.successResultOf(Deferred.fromCoroutine(self.ingresses._stop("one")))
+        self.assertEqual(self.wanted(self.types[0]).options, "a")
+
+    def test_not_reconfigurable(self) -> None:
+        """One that cannot change goes on as it was."""
+        slow: Any = SlowType()
+        wanted = Deferred.fromCoroutine(self.ingresses.ingress_of(slow))
+        slow.made[0].starting.callback(None)
+        options: Any = {slow: "other"}
+        self.ingresses.prepare(options).commit()
+        self.assertIs(self.successResultOf(wanted), slow.made[0])

@@ -28,8 +28,8 @@ from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Effect, Options
 from relaykit.plugins import CarrierReference
 from relaykit.proxies import tcp
-from relaykit.proxies.http.options import HttpKeys
 from relaykit.proxies.tcp import TcpOptions
+from relaykit.proxies.tcpmux import TcpmuxKeys
 from relaykit.sansio.control.server_life import CLOSE_S, DRAIN_S, ServerState
 from relaykit.server import composition
 from relaykit.server.network import Network, make_network
@@ -374,12 +374,12 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(sorted(self.relay.open_ports), [6000, 7001])
 
     def test_needs_restart(self) -> None:
-        """What is listened on, and what belongs to proxy types, is named, and stays as it is."""
+        """What can only be changed by a restart is named, and stays as it is."""
         server = self.relay.server
         config = msgspec.structs.replace(server.config, bind_port=7001)
-        options: dict[str, Options] = {"probe": Options(), "http": HttpKeys(vhost_http_port=8080)}
+        options: dict[str, Options] = {"probe": Options(), "tcpmux": TcpmuxKeys(passthrough=True)}
         found = self.successResultOf(server.reload(LoadedServer(config, options, ()), Secret("t")))
-        self.assertEqual(found.keys[Effect.AFTER_RESTART], ("bindPort", "vhostHTTPPort"))
+        self.assertEqual(found.keys[Effect.AFTER_RESTART], ("bindPort", "tcpmuxPassthrough"))
         self.assertEqual((server.config.bind_port, server.port), (7000, 7000))
 
     def test_wrong_file(self) -> None:

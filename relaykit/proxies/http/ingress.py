@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
-from relaykit.interfaces import ISecureLeg
+from attrs import frozen
+from zope.interface import implementer
+
+from relaykit.interfaces import IReconfiguration, ISecureLeg
 from relaykit.proxies.domains import FirstBytesIngress, with_port
 from relaykit.proxies.http.certificates import Certificates
 from relaykit.proxies.http.secure_sites import RedirectedSites, SecureSites
@@ -41,8 +44,32 @@ MOST_PAGE_BYTES = 1024 * 1024
 """Most bytes of a page for hosts that nobody has; it is read whole."""
 
 
+@implementer(IReconfiguration)
+@frozen
+class _HttpMove:
+    """Other options, the port that goes with them, and who is given TLS then."""
+
+    _ingress: HttpIngress
+    _options: HttpKeys
+    _port: IReconfiguration
+    _secure: SecureUsers | None
+
+    def commit(self) -> None:
+        self._port.commit()
+        self._ingress.secure(self._secure)
+        self._ingress.adopt(self._options)
+
+    def abandon(self) -> None:
+        self._port.abandon()
+        if self._secure is not None and self._secure is not self._ingress.secured:
+            self._secure.close()
+
+
 class HttpIngress(FirstBytesIngress):
-    """Routes requests by host, path and user."""
+    """Routes requests by host, path and user.
+
+    :ivar secured: the users within TLS; None where it does not end here.
+    """
 
     port_key = "vhostHTTPPort"
     recognizer = HTTP_OPENING
@@ -51,26 +78,20 @@ class HttpIngress(FirstBytesIngress):
     parser = HttpVersionParser()
 
     def __init__(self, options: HttpKeys, host: IServerHost) -> None:
-        super().__init__(options.vhost_http_port, options.sub_domain_host, host)
+        super().__init__(options, host)
         self.reactor = host.reactor
-        limit_s = options.vhost_http_timeout
-        self.timeouts = Timeouts(response_s=MOST_TIMEOUT_S if limit_s < 0 else min(limit_s, MOST_TIMEOUT_S))
-        self._page = Path(options.custom_404_page) if options.custom_404_page else None
+        self.timeouts: Timeouts
+        self._page: Path | None
         self._is_page_missed = False
         """Whether the log says that the page cannot be read; once for all who ask until it can be."""
         self._rules: WeakKeyDictionary[IRegisteredProxy, Rules] = WeakKeyDictionary()
         self._http2_users: WeakSet[Http2User] = WeakSet()
         self._date = (0, b"")
-        self._secure: SecureUsers | None = None
+        self.secured = self._secure_users(options)
         self._secure_sites = SecureSites(self, host.passes_through)
-        self._plain_sites: Sites = self
-        self._redirects = options.vhost_https_redirect
-        if options.vhost_https_certificates:
-            port = options.vhost_https_port
-            certificates = Certificates(options.vhost_https_certificates, host.data_plane, host.reactor)
-            self._secure = SecureUsers(port, certificates, host, self.leg_accepted)
-            if self._redirects:
-                self._plain_sites = RedirectedSites(self, self._secure.are_for, port)
+        self._plain_sites: Sites
+        self._redirects: bool
+        self.adopt(options)
 
     def privilegedStartService(self) -> None:
         """Opens the ports, that of TLS where there are certificates, or takes part in them.
@@ -78,8 +99,8 @@ class HttpIngress(FirstBytesIngress):
         :raises TransportSecurityError: a certificate cannot be used; the server does not start then.
         """
         try:
-            if self._secure is not None:
-                self._secure.open()
+            if self.secured is not None:
+                self.secured.open()
             super().privilegedStartService()
         except Exception:
             self.stopService()
@@ -87,21 +108,54 @@ class HttpIngress(FirstBytesIngress):
 
     def stopService(self) -> None:
         super().stopService()
-        if self._secure is not None:
-            self._secure.close()
+        if self.secured is not None:
+            self.secured.close()
         for user in list(self._http2_users):
             user.leave()
 
     @property
     def is_open(self) -> bool:
-        return super().is_open or self._secure is not None
+        return super().is_open or self.secured is not None
+
+    def port_of(self, options: HttpKeys) -> int:
+        return options.vhost_http_port
+
+    def prepare(self, options: HttpKeys) -> IReconfiguration:
+        port = super().prepare(options)
+        secured = self.secured
+        if _of_tls(options) != _of_tls(self._options):
+            secured = self._secure_users(options)
+        prepared = _HttpMove(self, options, port, secured)
+        try:
+            if secured is not None and secured is not self.secured:
+                secured.open()
+        except Exception:
+            prepared.abandon()
+            raise
+        return prepared
+
+    def secure(self, secured: SecureUsers | None) -> None:
+        """Gives users TLS there from now on; the former ones stay."""
+        former, self.secured = self.secured, secured
+        if former is not None and former is not secured:
+            former.leave()
+
+    def adopt(self, options: HttpKeys) -> None:
+        """Goes on with what the options say beside ports and certificates."""
+        limit_s = options.vhost_http_timeout
+        self.timeouts = Timeouts(response_s=MOST_TIMEOUT_S if limit_s < 0 else min(limit_s, MOST_TIMEOUT_S))
+        self._page = Path(options.custom_404_page) if options.custom_404_page else None
+        self._redirects = options.vhost_https_redirect
+        self._plain_sites = self
+        if self.secured is not None and self._redirects:
+            self._plain_sites = RedirectedSites(self, self.secured.are_for, options.vhost_https_port)
 
     def address_of(self, domain: str) -> str:
         """Where users find a domain; a URL where they cannot stay without TLS."""
-        port = None if self._secure is None else self._secure.port
-        if self._secure is None or port is None:
+        port = None if self.secured is None else self.secured.port
+        if self.secured is None or port is None:
             return super().address_of(domain)
-        needs_tls = self._port is None or (self._redirects and self._secure.are_for(domain))
+        needs_tls = self.port is None or (self._redirects and self.secured.are_for(domain))
         return f"https://{with_port(domain, port)}" if needs_tls else super().address_of(domain)
 
     def routes_of(self, domain: str, options: HttpOptions) -> Iterator[Route]:
@@ -150,6 +204,13 @@ class HttpIngress(FirstBytesIngress):
             rules = self._rules[proxy] = proxy.options.rules
         return rules
 
+    def _secure_users(self, options: HttpKeys) -> SecureUsers | None:
+        if not options.vhost_https_certificates:
+            return None
+        host = self._host
+        certificates = Certificates(options.vhost_https_certificates, host.data_plane, host.reactor)
+        return SecureUsers(options.vhost_https_port, certificates, host, self.leg_accepted)
+
     def _read_page(self) -> bytes | None:
         """The page of the file, as it is now; None for ours."""
         if self._page is None:
@@ -169,3 +230,8 @@ class HttpIngress(FirstBytesIngress):
             return None
         self._is_page_missed = False
         return page
+
+
+def _of_tls(options: HttpKeys) -> tuple[object, ...]:
+    """What the options say of TLS."""
+    return options.vhost_https_port, options.vhost_https_certificates

@@ -8,12 +8,14 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from relaykit.options import (
+    Effect,
     FileUse,
     ListeningPort,
     Options,
     Problem,
     SecondsOrOff,
     doc,
+    effect,
     file,
     file_key,
     wire,
@@ -123,29 +125,37 @@ class HttpKeys(SubDomainKeys, frozen=True, kw_only=True):
 
     vhost_http_port: Annotated[
         ListeningPort,
+        effect(Effect.AT_ONCE),
         file_key("vhostHTTPPort"),
         doc("Port that the proxies of type http share, which may be bindPort; 0: off."),
     ] = 0
     vhost_https_port: Annotated[
         ListeningPort,
+        effect(Effect.AT_ONCE),
         file_key("vhostHTTPSPort"),
         doc("Port at which they are served over TLS, too, to who asks for a name of a certificate."),
     ] = 0
     vhost_https_certificates: Annotated[
         tuple[CertificateFiles, ...],
+        effect(Effect.AT_ONCE),
         file_key("vhostHTTPSCertificates"),
         doc("Certificates (certFile and keyFile of each) by which sites are served over TLS."),
     ] = ()
     vhost_https_redirect: Annotated[
         bool,
+        effect(Effect.AT_ONCE),
         file_key("vhostHTTPSRedirect"),
         doc("Has users without TLS ask again, over TLS, for the names of the certificates."),
     ] = False
     vhost_http_timeout: Annotated[
-        SecondsOrOff, file_key("vhostHTTPTimeout"), doc("Seconds that services have to begin an answer.")
+        SecondsOrOff,
+        effect(Effect.AT_ONCE),
+        file_key("vhostHTTPTimeout"),
+        doc("Seconds that services have to begin an answer."),
     ] = DEFAULT_TIMEOUT_S
     custom_404_page: Annotated[
         str,
+        effect(Effect.AT_ONCE),
         file(FileUse.READ),
         file_key("custom404Page"),
         doc("File with the page for hosts that nobody has."),

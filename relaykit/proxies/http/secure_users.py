@@ -75,12 +75,16 @@ class SecureUsers:
             rank=Rank.NAME,
         )
 
-    def close(self) -> None:
-        """Takes nobody any more; those who are through stay."""
+    def leave(self) -> None:
+        """Takes nobody any more; those who are here already stay."""
         self.certificates.close()
         port, self.port = self.port, None
         if port is not None:
             port.close()
+
+    def close(self) -> None:
+        """The same, but who has not ended the handshake has to go."""
+        self.leave()
         self._handshakes.cancel_all()
 
     def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:

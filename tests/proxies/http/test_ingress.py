@@ -10,17 +10,23 @@ from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs
 
-from relaykit.errors import ProxyRefusedError
+from relaykit.dataplane.listening import ListenFailed
+from relaykit.dataplane.tls import client_context, start_tls
+from relaykit.errors import ProxyRefusedError, TransportSecurityError
+from relaykit.proxies import http
 from relaykit.proxies.domains import FIRST_BYTES_S
 from relaykit.proxies.http import ingress
 from relaykit.proxies.http.ingress import MOST_PAGE_BYTES, MOST_TIMEOUT_S, HttpIngress
-from relaykit.proxies.http.options import HttpKeys, RequestHeaders, ResponseHeaders
+from relaykit.proxies.http.options import CertificateFiles, HttpKeys, RequestHeaders, ResponseHeaders
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.proxies.tcp import proxy_type as tcp
 from relaykit.sansio.http.answers import not_found
+from relaykit.testing.memory import MemoryLeg
 from relaykit.testing.relay import MemoryRelay
 from relaykit.values import Secret
+from tests.proxies.http.pairs import Files
 from tests.proxies.http.scene import GET, OK, PORT, End, HttpTestCase
+from tests.proxies.test_domains import Nobody
 
 BOB = b"Authorization: Basic Ym9iOndoYXRldmVy\r\n"
 EVE = b"Authorization: Basic ZXZlOng=\r\n"
@@ -364,3 +370,104 @@ class PortTests(IngressTestCase):
         for given, seconds in ((5, 5.0), (-1, MOST_TIMEOUT_S), (10**9, MOST_TIMEOUT_S)):
             made = HttpIngress(HttpKeys(vhost_http_timeout=given), host)
             self.assertEqual(made.timeouts.response_s, seconds)
+
+
+class ReconfigurationTests(IngressTestCase):
+    """Tests for options that change while users are there."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.publish("a.example")
+
+    def change(self, **keys: Any) -> None:
+        """The server goes on with these."""
+        self.relay.reconfigure(http.proxy_type, HttpKeys(**{"vhost_http_port": PORT, **keys}))
+
+    def served_at(self, port: int) -> End:
+        """A user who is served there."""
+        user = End(self.relay.dial(port))
+        self.served_again(user)
+        return user
+
+    def served_again(self, user: End) -> None:
+        """The same user asks once more."""
+        self.say(user, GET)
+        self.say(self.service, OK)
+        self.assertEqual(user.take(), OK)
+
+    def test_moved(self) -> None:
+        """At another port users come; who is there goes on."""
+        user = self.served_at(PORT)
+        self.change(vhost_http_port=PORT + 1)
+        self.assertEqual(self.relay.open_ports, [PORT + 1])
+        self.served_at(PORT + 1)
+        self.served_again(user)
+
+    def test_page(self) -> None:
+        """Another page is shown to those who are there, too."""
+        user = self.user()
+        page = self.folder / "page"
+        page.write_bytes(b"not here")
+        self.change(custom_404_page=str(page))
+        self.say(user, get(b"no.example"))
+        self.assertTrue(user.take().endswith(b"not here"))
+
+    def test_timeout(self) -> None:
+        """Services have the time that the options give."""
+        self.change(vhost_http_timeout=5)
+        user = self.user(GET)
+        self.relay.advance(6)
+        self.assertTrue(user.take().startswith(b"HTTP/1.1 504 "))
+
+    def test_certificates(self) -> None:
+        """Certificates come, change and go; users within TLS stay, and so does who does its handshake."""
+        files = Files(self.folder)
+        first = files.write_lasting("a.example")
+        tls = {"vhost_https_port": PORT + 1, "vhost_https_certificates": (files.entry,)}
+        self.change(**tls, vhost_https_redirect=True)
+        self.assertTrue(self.user(GET).take().startswith(b"HTTP/1.1 308 "))
+        user = self.within_tls(first)
+        near = self.relay.dial(PORT + 1)
+        files = Files(self.folder, "second")
+        second = files.write_lasting("a.example")
+        self.change(**{**tls, "vhost_https_certificates": (files.entry,)})
+        self.assertEqual(self.relay.open_ports, [PORT, PORT + 1])
+        self.served_again(user)
+        self.served_again(self.within_tls(second, near))
+        self.served_again(self.within_tls(second))
+        self.served_at(PORT)
+        self.change()
+        self.assertEqual(self.relay.open_ports, [PORT])
+        self.served_again(user)
+
+    def test_wrong_certificate(self) -> None:
+        """A file that cannot be used changes nothing, the other port that was opened for it included."""
+        entry = CertificateFiles(cert_file="/no/such.crt", key_file="/no/such.key")
+        with self.assertRaises(TransportSecurityError):
+            self.change(
+                vhost_http_port=PORT + 2, vhost_https_port=PORT + 1, vhost_https_certificates=(entry,)
+            )
+        self.assertEqual(self.relay.open_ports, [PORT])
+        self.served_at(PORT)
+
+    def test_port_of_tls_taken(self) -> None:
+        """So does a port that cannot be opened."""
+        files = Files(self.folder)
+        files.write_lasting("a.example")
+        other = self.relay.ports.listen("", PORT + 1, Nobody())
+        with self.assertRaises(ListenFailed):
+            self.change(vhost_https_port=PORT + 1, vhost_https_certificates=(files.entry,))
+        other.close()
+        self.assertEqual(self.relay.open_ports, [PORT])
+        self.relay.stop()
+        self.assertEqual(self.relay.clock.getDelayedCalls(), [])
+
+    def within_tls(self, certificate: bytes, leg: MemoryLeg | None = None) -> End:
+        """A user who trusts this certificate, and does TLS."""
+        trusting = client_context(authorities=certificate, server_name="a.example")
+        leg = leg or self.relay.dial(PORT + 1)
+        secured = start_tls(self.relay.network, leg, trusting, server_side=False)
+        self.relay.settle()
+        return End(self.successResultOf(secured))  # type: ignore[arg-type]  # any leg will do
