@@ -50,10 +50,12 @@ __all__ = [
     "ClientAssembly",
     "RoleFiles",
     "ServerAssembly",
+    "load_files",
     "read_client",
     "read_secret_file",
     "read_server",
     "with_absolute_paths",
+    "with_credentials",
 ]
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -115,7 +117,7 @@ class _Assembly(Generic[LoadedT]):
 
         :raises RelaykitError: its token cannot be read, or a file of TLS cannot be used.
         """
-        loaded = _with_credentials(loaded, environ)
+        loaded = with_credentials(loaded, environ)
         _check_tls_files(loaded)
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
@@ -237,11 +239,18 @@ def read_server(files: RoleFiles) -> ServerAssembly:
 
 def read_client(files: RoleFiles) -> ClientAssembly:
     """Reads what a client needs; see :func:`read_server`."""
-    types = ProxyTypes.installed()
-    loaded = load_client(files.config, types=types, **_reading(files))
+    loaded, types = load_files(files), ProxyTypes.installed()
     return ClientAssembly.of(
         with_absolute_paths(loaded, files.folder), types, files.environ, **_beside(files)
     )
+
+
+def load_files(files: RoleFiles, text: str | None = None) -> LoadedClient:
+    """A client's configuration; ``text`` is what counts as the content of its file, which is not read then.
+
+    :raises ConfigurationProblems: it cannot be used.
+    """
+    return load_client(files.config, types=ProxyTypes.installed(), text=text, **_reading(files))
 
 
 def with_absolute_paths(loaded: LoadedT, folder: str) -> LoadedT:
@@ -321,7 +330,7 @@ def _check_tls_files(loaded: LoadedServer | LoadedClient) -> None:
                 raise
 
 
-def _with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:
+def with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:
     """The same configuration; a file is read from what systemd hands over under the name of its key."""
     folder = environ.get(CREDENTIALS, "")
     if not os.path.isabs(folder):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
-from relaykit.blocking import call_in_thread
+from relaykit.blocking import BlockingCall
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.errors import RelaykitError, problem_of
 from relaykit.options import Effect
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from relaykit.config.schema.sections import LogConfig
     from relaykit.values import Secret
 
-__all__ = ["READ_S", "Read", "Reloading", "summary"]
+__all__ = ["NOT_READ", "READ_S", "Read", "Reloading", "summary"]
 
 READ_S = 30.0
 """Seconds for reading files again: a pipe, or a disk of another machine, may never answer."""
 
-_NOT_READ = ConfigurationProblem(
+NOT_READ = ConfigurationProblem(
     what=f"the files of the configuration could not be read within {READ_S:g} seconds",
     hint="none of them may be a pipe, or on a disk that does not answer",
 )
+"""What is wrong with files that never come."""
 
 
 class Read(Protocol):
@@ -80,8 +81,7 @@ class Reloading:
         self._change_log = change_log
         self._asking: dict[bool | None, list[Deferred[Changes[Any]]]] = {}
         self._is_busy = False
-        self._is_reading = False
-        """Whether there is a thread that reads, which may be one that nobody waits for any more."""
+        self._call = BlockingCall(reactor, READ_S)
 
     def reload(self, strict: bool | None = None) -> Deferred[Changes[Any]]:
         """Reads the files again, and fires with what changes.
@@ -114,7 +114,10 @@ class Reloading:
         self._begin()
 
     async def _reload(self, strict: bool | None) -> Changes[Any]:
-        read = await self._read_in_thread(strict)
+        try:
+            read = await self._call(partial(self._read, strict))
+        except DeadlinePassed:
+            raise ConfigurationProblems([NOT_READ]) from None
         for warning in read.warnings:
             self.log.warn("{what}", what=str(warning), problem="configuration-warning")
         changes = await self._role.reload(read.loaded, read.token)
@@ -134,23 +137,6 @@ class Reloading:
                 problem="needs-restart",
             )
         return changes
-
-    async def _read_in_thread(self, strict: bool | None) -> Read:
-        if self._is_reading:
-            raise ConfigurationProblems([_NOT_READ])
-        self._is_reading = True
-        try:
-            reading = call_in_thread(self._reactor, partial(self._read_once, strict))
-            read: Read = await reading.addTimeout(READ_S, self._reactor)
-        except DeadlinePassed:
-            raise ConfigurationProblems([_NOT_READ]) from None
-        return read
-
-    def _read_once(self, strict: bool | None) -> Read:
-        try:
-            return self._read(strict)
-        finally:
-            self._is_reading = False
 
     def _refused(self, failure: Failure) -> Failure:
         error = failure.value

@@ -37,6 +37,7 @@ LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
         "what twistd and twist start",
         (
+            "verifying",
             "reloading",
             "assembly",
             "administration",
@@ -51,6 +52,7 @@ LAYERS: Mapping[str, Layer] = {
         "the relaykit command and frp's command lines",
         (
             "supervision",
+            "verifying",
             "reloading",
             "assembly",
             "administration",
@@ -73,6 +75,10 @@ LAYERS: Mapping[str, Layer] = {
     "supervision": Layer(
         "what systemd is told of a program",
         (),
+    ),
+    "verifying": Layer(
+        "what is wrong with a configuration, without using it",
+        ("reloading", "assembly", "config", "blocking", *_VOCABULARY),
     ),
     "reloading": Layer(
         "the configuration of a role that runs, read again",
@@ -104,6 +110,7 @@ LAYERS: Mapping[str, Layer] = {
             "control_sockets",
             "state",
             "replacing",
+            "plugins",
             "timer",
             "clock",
             "sansio",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit import blocking
-from relaykit.blocking import call_in_thread
+from relaykit.blocking import BlockingCall, call_in_thread
 
 
 class _Threads:
@@ -47,3 +48,25 @@ class CallInThreadTests(SynchronousTestCase):
             run()
         self.assertEqual(self.successResultOf(found), 5)
         self.failureResultOf(failed, ZeroDivisionError)
+
+
+class BlockingCallTests(SynchronousTestCase):
+    """Tests for :class:`BlockingCall`."""
+
+    def test_deadline(self) -> None:
+        """What never ends is given up, and keeps the only thread; once it has ended there is one again."""
+        reactor: Any = Clock()
+        reactor.callFromThread = lambda function, *arguments: function(*arguments)
+        threads = _Threads()
+        self.patch(blocking, "threading", threads)
+        call = BlockingCall(reactor, 5.0)
+        late = call(lambda: 1)
+        self.failureResultOf(call(lambda: 2), DeadlinePassed)
+        reactor.advance(5.0)
+        self.failureResultOf(late, DeadlinePassed)
+        self.failureResultOf(call(lambda: 3), DeadlinePassed)
+        (run,) = threads.made
+        run()
+        again = call(lambda: 4)
+        threads.made[1]()
+        self.assertEqual(self.successResultOf(again), 4)

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit import reloading
+from relaykit import blocking
 from relaykit.config.load import LoadedClient
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.config.rules.changing import Changes, changes
@@ -58,7 +58,7 @@ class ReloadingTests(SynchronousTestCase):
         self.clock = Clock()
         self.pipe: Deferred[None] = succeed(None)
         self.reads: list[bool | None] = []
-        self.patch(reloading, "call_in_thread", self.call_in_thread)
+        self.patch(blocking, "call_in_thread", self.call_in_thread)
         self.reloading = Reloading(self.clock, self.read_again, self.role, self.change_log)
 
     def call_in_thread(self, reactor: object, function: Any) -> Deferred[Any]:

@@ -81,7 +81,7 @@ def _client_routes(
 ) -> Iterator[Route]:
     yield from client_routes(client, loaded.path)
     yield from steering_routes(steering, loaded.path, clock)
-    own = own_client_routes(client, clock.seconds, _wall_clock)
+    own = own_client_routes(client, steering, clock.seconds, _wall_clock)
     yield from described([*own], "a client of a relay server")
 
 

@@ -41,6 +41,7 @@ class Route:
     :ivar summary: what it is for, where the API describes itself.
     :ivar told: the class of what is answered there; None for no JSON.
     :ivar asks: the keys of the query there, with what each is for.
+    :ivar takes: what the body is there, which is JSON; empty for none.
     """
 
     method: str
@@ -54,6 +55,7 @@ class Route:
     summary: str = ""
     told: type | None = None
     asks: Mapping[str, str] = field(factory=dict)
+    takes: str = ""
 
     @property
     def is_safe(self) -> bool:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, frozen
 
@@ -19,9 +19,10 @@ from relaykit.replacing import replace_file
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.config.problems import ConfigurationProblem
     from relaykit.config.rules.changing import Changes
 
-__all__ = ["STOP_S", "Steering", "is_true", "reloaded", "steering_routes"]
+__all__ = ["STOP_S", "Steering", "Verified", "is_true", "reloaded", "steering_routes"]
 
 STOP_S = 0.1
 """Seconds from the answer to who has a program end until it does, so that it gets there; frp's figure."""
@@ -35,16 +36,28 @@ _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 """Source: Go's ``strconv.ParseBool``."""
 
 
+class Verified(Protocol):
+    """What is wrong with a configuration."""
+
+    @property
+    def problems(self) -> tuple[ConfigurationProblem, ...]: ...
+
+    @property
+    def warnings(self) -> tuple[ConfigurationProblem, ...]: ...
+
+
 @define
 class Steering:
     """What a program can do for whoever may tell it; None until it can.
 
     :ivar reload: has it read its configuration again; whether keys that are not known are refused then, None
         for what was said at its start.  Fails with :class:`relaykit.errors.RelaykitError`.
+    :ivar verify: looks what is wrong with a text as the content of its file.
     :ivar stop: has it end, in order.
     """
 
     reload: Callable[[bool | None], Awaitable[Changes[Any]]] | None = None
+    verify: Callable[[str], Awaitable[Verified]] | None = None
     stop: Callable[[], None] | None = None
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.session import Session
+    from relaykit.config.definitions import Definitions
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
     from relaykit.config.schema import ClientConfig
     from relaykit.interfaces import IBackend, IExchangeObserver, IFlow, IProver, IVisitor
@@ -77,6 +78,7 @@ class RelayClient(MultiService):
         self._config = config = loaded.config
         self._proxies: Sequence[ConfiguredProxy] = loaded.proxies
         self._visitors: Sequence[ConfiguredVisitor] = loaded.visitors
+        self._definitions = loaded.definitions
         self._token = token
         self._types = types
         self._reactor = monotonic(reactor)
@@ -174,6 +176,7 @@ class RelayClient(MultiService):
         # A new session begins with what it is for.
         self.update(loaded.proxies, loaded.visitors)
         self._config, self._token = found.config, token
+        self._definitions = loaded.definitions
         return found
 
     def _check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
@@ -255,6 +258,16 @@ class RelayClient(MultiService):
     def proxies(self) -> Sequence[ConfiguredProxy]:
         """What it registers, as configured."""
         return self._proxies
+
+    @property
+    def visitors(self) -> Sequence[ConfiguredVisitor]:
+        """What it visits, as configured."""
+        return self._visitors
+
+    @property
+    def definitions(self) -> Definitions | None:
+        """What makes sense of single proxies and visitors beside these; None where it was made of none."""
+        return self._definitions
 
     @property
     def is_connected(self) -> bool:

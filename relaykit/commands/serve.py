@@ -27,6 +27,7 @@ from relaykit.commands.status.lines import client_line, server_line
 from relaykit.commands.tunnels.logins import DEFAULT_PORT
 from relaykit.reloading import Reloading
 from relaykit.supervision import Supervisor
+from relaykit.verifying import Verifying
 
 if TYPE_CHECKING:
     from relaykit.assembly import ClientAssembly, ServerAssembly
@@ -80,7 +81,7 @@ def run_client(context: CommandContext, **files: Any) -> int:
         return 1
     color = context.stdout.isatty()
     writer = begin_serving(assembly.loaded.config.log, context, color=color)
-    reason = serve_client(assembly, context, writer, partial(_read_again, chosen), color=color)
+    reason = serve_client(assembly, context, writer, partial(_read_again, chosen), chosen, color=color)
     return exit_status(reason, explanation(context, writer))
 
 
@@ -159,15 +160,17 @@ def serve_client(
     context: CommandContext,
     writer: LogWriter,
     read: Callable[[bool | None], ClientAssembly] | None = None,
+    files: RoleFiles | None = None,
     *,
     color: bool,
 ) -> ExitReason:
     """Runs a client likewise; SIGHUP opens its log file again, and has it go on with what its files say then.
 
     :param read: reads them; None where there are none.
+    :param files: what they are, and how they are read; None likewise.
     """
     reactor = context.choose_reactor()
-    steering = Steering()
+    steering = Steering(verify=None if files is None else Verifying(reactor, files))
     client = assembly.make(reactor, steering)
     supervisor = Supervisor(context.environ, reactor, lambda: client_line(client))
     hangup = Hangup(writer, supervisor)

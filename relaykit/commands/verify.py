@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from relaykit.assembly import read_secret_file, tls_files
-from relaykit.certificates.files import TlsFiles
 from relaykit.client.forward_proxy import choose_proxy
 from relaykit.commands.loading import chosen_file, loaded_or_said
 from relaykit.config.load import (
@@ -18,14 +15,13 @@ from relaykit.config.load import (
     role_of,
 )
 from relaykit.config.schema.carriers import AUTO
-from relaykit.config.tokens import resolve_token
-from relaykit.errors import ForwardProxyError, RelaykitError, TransportSecurityError
+from relaykit.errors import ForwardProxyError
 from relaykit.plugins import Carriers, ProxyTypes
+from relaykit.verifying import file_findings
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
     from relaykit.config.schema import ClientConfig
-    from relaykit.config.schema.auth import Auth
 
 __all__ = ["run"]
 
@@ -60,13 +56,12 @@ def run(
     loaded = loaded_or_said(load, context.complain)
     if loaded is None:
         return 1
-    problems = [
-        *_token_problems(loaded.config.auth, token_file, context.environ),
-        *_tls_problems(context, config, tls_files(loaded)),
-    ]
-    for problem in problems:
-        context.complain(f"{config}: {problem}")
-    if problems:
+    found = file_findings(loaded, config, token_file, context.environ)
+    for warning in found.warnings:
+        context.complain(f"WARNING: {warning}")
+    for problem in found.problems:
+        context.complain(str(problem))
+    if found.problems:
         return 1
     context.say(f"{config} is good for a {role}")
     if isinstance(loaded, LoadedClient) and loaded.config.transport.protocol == AUTO:
@@ -89,27 +84,3 @@ def _ways(config: ClientConfig, environ: Mapping[str, str]) -> str:
         f"it tries{through}: {', then '.join(map(str, ways))}; first what worked before on the same network, "
         "and carriers with ports of their own where the server says that it has them"
     )
-
-
-def _tls_problems(context: CommandContext, config: str, files: Iterable[TlsFiles]) -> Iterator[str]:
-    """What the role would not start with; what it would warn of is said."""
-    now = datetime.now(UTC)
-    for each in files:
-        try:
-            contents = each.read(now)
-        except TransportSecurityError as error:
-            yield str(error)
-            continue
-        for warning, _ in each.warnings(contents, now):
-            context.complain(f"WARNING: {config}: {warning}")
-
-
-def _token_problems(auth: Auth, token_file: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Why the token cannot be had; a command that prints it is not run for that."""
-    try:
-        if token_file:
-            read_secret_file(token_file)
-        elif auth.token_source is not None and auth.token_source.type == "file":
-            resolve_token(auth, environ=environ)
-    except RelaykitError as error:
-        yield str(error)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from attrs import define, evolve, field, frozen
 
+from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor, Definitions
 from relaykit.config.problems import ConfigurationProblem, Findings, Report
 from relaykit.config.reading.decoding import Given, Reader, own_keys
 from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
@@ -23,8 +24,6 @@ from relaykit.errors import PluginError
 from relaykit.options import (
     NamedFile,
     Options,
-    ProxyCommon,
-    VisitorCommon,
     is_led_back,
     named_visitors,
     option_fields,
@@ -50,28 +49,6 @@ __all__ = [
 
 
 @frozen
-class ConfiguredProxy:
-    """One proxy to start: the keys that all have, and a checked instance of its type's ``proxy_options``.
-
-    ``plugin`` is the type of the plugin that its local service was configured as; empty for none.
-    """
-
-    common: ProxyCommon
-    options: Options
-    type_name: str
-    plugin: str = ""
-
-
-@frozen
-class ConfiguredVisitor:
-    """One visitor to start: as :class:`ConfiguredProxy`, with its type's ``visitor_options``."""
-
-    common: VisitorCommon
-    options: Options
-    type_name: str
-
-
-@frozen
 class LoadedServer:
     """A server's configuration: complete, and checked.
 
@@ -89,7 +66,8 @@ class LoadedServer:
 class LoadedClient:
     """A client's configuration: complete, and checked; what is disabled or not in ``start`` is left out.
 
-    ``path`` is the file that it was read from; empty for none.
+    ``path`` is the file that it was read from; empty for none.  ``definitions`` makes sense of single proxies
+    and visitors beside these.
     """
 
     config: ClientConfig
@@ -97,6 +75,7 @@ class LoadedClient:
     visitors: tuple[ConfiguredVisitor, ...]
     warnings: tuple[ConfigurationProblem, ...]
     path: str = field(default="", eq=False)
+    definitions: Definitions | None = field(default=None, eq=False, repr=False)
 
 
 LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
@@ -135,12 +114,15 @@ def load_client(
     allow_unsafe: Collection[str] = (),
     cwd: str = "",
     token_given: bool = False,
+    text: str | None = None,
 ) -> LoadedClient:
     """Reads a client's file and the files it includes; see :func:`load_server`.
 
+    ``text`` is what counts as the content of the file, which is not read then.
+
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
-    reader = _opened(path, environ, strict, cwd, "client")
+    reader = _opened(path, environ, strict, cwd, "client", text)
     loaded = _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
     return evolve(loaded, path=os.path.join(cwd, path))
 
@@ -290,19 +272,21 @@ class _Client:
         self._check_names(self._proxies)
         self._check_names(self._visitors)
         proxies = [
-            ConfiguredProxy(entry.completed(config.user), entry.options, entry.common.type, entry.plugin_type)
-            for entry in self._proxies
-            if _is_started(entry, config)
+            ConfiguredProxy.of(entry, config.user) for entry in self._proxies if _is_started(entry, config)
         ]
         self._check_exclusive(each for each in self._proxies if _is_started(each, config))
         visitors = [
-            ConfiguredVisitor(entry.completed(config.user), entry.options, entry.common.type)
-            for entry in self._visitors
-            if _is_started(entry, config)
+            ConfiguredVisitor.of(entry, config.user) for entry in self._visitors if _is_started(entry, config)
         ]
         self._check_named_visitors([each for each in self._visitors if _is_started(each, config)])
         self._report.raise_problems()
-        return LoadedClient(config, tuple(proxies), tuple(visitors), tuple(self._report.warnings))
+        return LoadedClient(
+            config,
+            tuple(proxies),
+            tuple(visitors),
+            tuple(self._report.warnings),
+            definitions=Definitions(reader, self._types, config),
+        )
 
     def _read(self, reader: Reader) -> ClientConfig:
         """Reads the keys of one file, its proxies and visitors included."""
@@ -397,10 +381,15 @@ def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:
 
 
 def _opened(
-    path: str, environ: Mapping[str, str], strict: bool, cwd: str, role: Literal["server", "client"]
+    path: str,
+    environ: Mapping[str, str],
+    strict: bool,
+    cwd: str,
+    role: Literal["server", "client"],
+    text: str | None = None,
 ) -> Reader:
     report = Report()
-    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd, role=role)
+    reader = read_file(path, report, environ=environ, strict=strict, cwd=cwd, role=role, text=text)
     if reader is None:
         raise report.to_error()
     return reader

@@ -31,6 +31,7 @@ from relaykit.options.entries import (
     VisitorTransport,
 )
 from relaykit.options.fields import (
+    Bandwidth,
     Count,
     CountOrOff,
     Domains,
@@ -51,6 +52,8 @@ from relaykit.options.fields import (
     SecondsOrOff,
     SecretRule,
     VisitorName,
+    advanced,
+    choice,
     doc,
     effect,
     extension,
@@ -73,6 +76,7 @@ from relaykit.options.travel import EXTENSION_KEY, convert, from_wire, to_wire
 
 __all__ = [
     "EXTENSION_KEY",
+    "Bandwidth",
     "Count",
     "CountOrOff",
     "Domains",
@@ -101,7 +105,9 @@ __all__ = [
     "VisitorCommon",
     "VisitorName",
     "VisitorTransport",
+    "advanced",
     "bandwidth_problem",
+    "choice",
     "convert",
     "doc",
     "effect",

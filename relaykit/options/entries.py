@@ -10,6 +10,7 @@ import msgspec
 from relaykit.options.annotations import annotation_problems
 from relaykit.options.bandwidth import bandwidth_problem, parse_bandwidth
 from relaykit.options.fields import (
+    Bandwidth,
     CountOrOff,
     Host,
     ListeningPortOrOff,
@@ -17,6 +18,8 @@ from relaykit.options.fields import (
     Port,
     Problem,
     SecondsOrOff,
+    advanced,
+    choice,
     doc,
     extension,
     flag,
@@ -48,7 +51,7 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
         bool, wire("use_compression"), doc("Compress work connections with snappy.")
     ] = False
     bandwidth_limit: Annotated[
-        str,
+        Bandwidth,
         wire("bandwidth_limit"),
         flag("bandwidth-limit"),
         doc("Bytes a second of all users together, both directions, such as 1MB or 512KB; empty: no limit."),
@@ -57,11 +60,13 @@ class ProxyTransport(Options, frozen=True, kw_only=True):
         str,
         wire("bandwidth_limit_mode"),
         flag("bandwidth-limit-mode"),
+        choice("client", "server"),
         doc("Which end limits: client or server."),
     ] = "client"
     proxy_protocol_version: Annotated[
         str,
         flag("proxy-protocol"),
+        choice("", "v1", "v2"),
         doc("Announce the user's address to the local service: v1, v2 or empty."),
     ] = ""
 
@@ -92,6 +97,7 @@ class LoadBalancer(Options, frozen=True, kw_only=True):
         str,
         extension("balance"),
         flag("balance"),
+        choice("", *(each.value for each in Balance)),
         doc("How users are distributed: roundRobin, leastConnections or sourceAddress; empty for any."),
     ] = ""
 
@@ -106,7 +112,9 @@ class HttpHeader(Options, frozen=True, kw_only=True):
 class HealthCheck(Options, frozen=True, kw_only=True):
     """Registers the proxy only while its local service answers."""
 
-    type: Annotated[str, flag("health-check"), doc("tcp, http, or empty for no check.")] = ""
+    type: Annotated[
+        str, flag("health-check"), choice("", "tcp", "http"), doc("tcp, http, or empty for no check.")
+    ] = ""
     timeout_seconds: Annotated[
         SecondsOrOff, doc("Seconds until a check counts as failed; negative: the default.")
     ] = 3
@@ -135,14 +143,16 @@ class ProxyCommon(Options, frozen=True, kw_only=True):
     annotations: Annotated[
         dict[str, str], wire("annotations"), doc("Labels for people and programs that watch the server.")
     ] = msgspec.field(default_factory=dict)
+    transport: ProxyTransport = ProxyTransport()
     metadatas: Annotated[dict[str, str], wire("metas"), doc("Values handed to the server's plugins.")] = (
         msgspec.field(default_factory=dict)
     )
-    transport: ProxyTransport = ProxyTransport()
     load_balancer: LoadBalancer = LoadBalancer()
     health_check: HealthCheck = HealthCheck()
     local: Annotated[
-        str, doc("The local service as a Twisted endpoint string, such as unix:/run/app.sock.")
+        str,
+        advanced(),
+        doc("The local service as a Twisted endpoint string, such as unix:/run/app.sock."),
     ] = ""
     local_ip: Annotated[Host, doc("Host of the local service.")] = msgspec.field(
         default="127.0.0.1", name="localIP"

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from relaykit.values import HIGHEST_PORT
 
 __all__ = [
+    "Bandwidth",
     "Count",
     "CountOrOff",
     "Domains",
@@ -36,6 +37,8 @@ __all__ = [
     "SecondsOrOff",
     "SecretRule",
     "VisitorName",
+    "advanced",
+    "choice",
     "doc",
     "effect",
     "extension",
@@ -60,12 +63,14 @@ GREATEST_NUMBER = 2**31 - 1
 LEAST_NUMBER = -(2**31)
 """Of numbers whose negative values mean "off": as frp, all of them do."""
 
-_LISTENED = {"listened": True}
+_PORT = {"unit": "port"}
+_LISTENED = {"listened": True, **_PORT}
+_DURATION = {"unit": "seconds"}
 
-Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT)]
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra=_PORT)]
 """A port; 0 means "off" or "pick one"."""
 
-PortOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=HIGHEST_PORT)]
+PortOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=HIGHEST_PORT, extra=_PORT)]
 """A port; a negative one means "off"."""
 
 ListeningPort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra=_LISTENED)]
@@ -76,13 +81,15 @@ ListeningPortOrOff: TypeAlias = Annotated[
 ]
 """A port that is listened on; a negative one means "off"."""
 
-RemotePort: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra={"exclusive": True})]
+RemotePort: TypeAlias = Annotated[
+    int, msgspec.Meta(ge=0, le=HIGHEST_PORT, extra={"exclusive": True, **_PORT})
+]
 """A port of the server that one proxy has to itself, among those of its type; 0: the server picks one."""
 
-Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
+Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER, extra=_DURATION)]
 """A time in whole seconds."""
 
-SecondsOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER)]
+SecondsOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER, extra=_DURATION)]
 """A time in whole seconds, whose negative values have a meaning of their own."""
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
@@ -90,6 +97,9 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=GREATEST_NUMBER)]
 
 CountOrOff: TypeAlias = Annotated[int, msgspec.Meta(ge=LEAST_NUMBER, le=GREATEST_NUMBER)]
 """How many, where negative values have a meaning of their own."""
+
+Bandwidth: TypeAlias = Annotated[str, msgspec.Meta(extra={"unit": "bandwidth"})]
+"""Bytes a second, such as ``512KB``, or empty; see :func:`~relaykit.options.parse_bandwidth`."""
 
 Host: TypeAlias = Annotated[str, msgspec.Meta(extra={"names": "host"})]
 """A host name, an IP address without a port, or empty; a file may have brackets around it."""
@@ -107,6 +117,16 @@ VisitorName: TypeAlias = Annotated[str, msgspec.Meta(extra={"visitor": True})]
 def doc(text: str) -> msgspec.Meta:
     """Says what a key means, for the generated reference: one sentence, with the unit."""
     return msgspec.Meta(description=text)
+
+
+def choice(*values: str) -> msgspec.Meta:
+    """Says which texts a field may have, for those who fill in a form; ``problems`` refuses all others."""
+    return msgspec.Meta(extra={"choices": values})
+
+
+def advanced() -> msgspec.Meta:
+    """Says that few people need a field, so that a form need not show it at once."""
+    return msgspec.Meta(extra={"advanced": True})
 
 
 def wire(key: str) -> msgspec.Meta:
@@ -248,7 +268,9 @@ class OptionField:
     ``names`` is "host", "host and port" or "domain" for a text that must be that, else empty.
     ``file``, ``file_key``, ``flag``, ``effect``, ``listened``, ``exclusive`` and ``visitor`` are what
     :func:`file`, :func:`file_key`, ``flag``, :func:`effect`, ``ListeningPort``, ``RemotePort`` and
-    ``VisitorName`` declare; ``secret`` is when it must be there, if it is one.
+    ``VisitorName`` declare; ``secret`` is when it must be there, if it is one.  ``unit`` is "port", "seconds"
+    or "bandwidth" for a value that is that, else empty; ``choices`` and ``advanced`` are what :func:`choice`
+    and :func:`advanced` declare.
     """
 
     name: str
@@ -271,6 +293,9 @@ class OptionField:
     secret: SecretRule
     least: float | None
     greatest: float | None
+    unit: str
+    choices: tuple[str, ...]
+    advanced: bool
 
 
 @functools.cache
@@ -404,4 +429,7 @@ def _option_field(info: msgspec.structs.FieldInfo, declared: Any) -> OptionField
         secret=extra.get("secret", SecretRule()),
         least=least,
         greatest=greatest,
+        unit=extra.get("unit", ""),
+        choices=extra.get("choices", ()),
+        advanced=extra.get("advanced", False),
     )

@@ -12,7 +12,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from relaykit.interfaces import IGroupableProxyType
-from relaykit.options import Effect, ListeningPort, Problem, doc, effect, file_key, wire
+from relaykit.options import Effect, ListeningPort, Problem, choice, doc, effect, file_key, wire
 from relaykit.proxies.domains import FirstBytesIngress, HttpUserOptions, SubDomainKeys
 from relaykit.proxies.tcp import LocalServiceBackend
 from relaykit.sansio.hostnames import host_key
@@ -64,7 +64,9 @@ class TcpmuxOptions(HttpUserOptions, frozen=True, kw_only=True):
         ("locations", "hostHeaderRewrite", "requestHeaders", "responseHeaders"), _UNREAD
     )
 
-    multiplexer: Annotated[str, wire("multiplexer"), doc("httpconnect, which must be given.")] = ""
+    multiplexer: Annotated[
+        str, wire("multiplexer"), choice(MULTIPLEXER), doc("httpconnect, which must be given.")
+    ] = ""
 
     def problems(self) -> Iterable[Problem]:
         yield from super().problems()

@@ -72,6 +72,7 @@ class RoleOptions(usage.Options):
             return self.read(evolve(files, folder=folder, strict=files.strict if strict is None else strict))
 
         self["read"] = read_again
+        self["files"] = evolve(files, folder=folder)
 
         def change_log(config: LogConfig) -> None:
             settings = daemon_log(config, self.parent, folder)

@@ -21,6 +21,7 @@ from relaykit.logs.floods import limited
 from relaykit.logs.observers import LogWriter
 from relaykit.reloading import Reloading
 from relaykit.tuning import prepare_process
+from relaykit.verifying import Verifying
 
 __all__ = ["EndingProgram"]
 
@@ -63,7 +64,7 @@ class EndingProgram(MultiService):
         from twisted.internet import reactor
 
         tick_monotonically(reactor)
-        steering = Steering(stop=reactor.stop)
+        steering = Steering(stop=reactor.stop, verify=Verifying(reactor, options["files"]))
         role = options["assembly"].make(reactor, steering)
         program = cls(role, lambda: outcome(role), reactor, options["log"])
         reloading = Reloading(reactor, options["read"], role, options["change_log"])

@@ -17,6 +17,7 @@ from relaykit.options import (
     Options,
     Port,
     ProxyCommon,
+    ProxyTransport,
     VisitorName,
     doc,
     extension,
@@ -123,6 +124,15 @@ class OptionFieldTests(SynchronousTestCase):
         """A field may have its place at a key at the top of the file."""
         self.assertEqual(_field("port", Listening).file_key, "knock.port")
         self.assertIsNone(_field("other_port", Listening).file_key)
+
+    def test_forms(self) -> None:
+        """What a form needs to know of a value is declared, by shared types too."""
+        self.assertEqual(
+            (_field("port", Listening).unit, _field("other_port", Listening).unit), ("port",) * 2
+        )
+        self.assertEqual(_field("bandwidth_limit", ProxyTransport).unit, "bandwidth")
+        self.assertEqual(_field("bandwidth_limit_mode", ProxyTransport).choices, ("client", "server"))
+        self.assertEqual([_field(each, ProxyCommon).advanced for each in ("local", "name")], [True, False])
 
     def test_flag(self) -> None:
         """A key that every proxy has may be a flag of one-line commands."""

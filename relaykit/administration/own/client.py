@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from relaykit.administration.calls import Answer, Call, json_answer
+from relaykit.administration.own.checking import check_routes
+from relaykit.administration.own.forms import form_routes
 from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import ClientProxies, ClientProxy, ClientVisitor
@@ -17,7 +19,9 @@ from relaykit.errors import problem_of
 
 if TYPE_CHECKING:
     from relaykit.administration.own.history import ReadHistory
+    from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
+    from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor
 
 __all__ = ["own_client_routes"]
 
@@ -26,12 +30,14 @@ _SUBJECTS = {"proxy": "name of a proxy"}
 
 def own_client_routes(
     client: RelayClient,
+    steering: Steering,
     now: Callable[[], float],
     wall_clock: Callable[[], float],
     history: ReadHistory | None = None,
 ) -> Iterator[Route]:
     """What a client can be asked and told.
 
+    :param steering: what its program can do.
     :param now: seconds of the client's clock.
     :param wall_clock: seconds since 1970.
     :param history: reads its history; None where none is kept.
@@ -47,6 +53,8 @@ def own_client_routes(
     )
     yield from user_routes(api.flows, wall_clock)
     yield from history_routes(history, wall_clock, _SUBJECTS)
+    yield from form_routes(lambda: client.definitions)
+    yield from check_routes(lambda: client.definitions, steering)
 
 
 @frozen
@@ -57,6 +65,8 @@ class _ClientApi:
     def proxies(self, call: Call) -> Answer:
         """All of them."""
         status = self._client.status()
+        proxies = {each.common.name: each for each in self._client.proxies}
+        visitors = {each.common.name: each for each in self._client.visitors}
         return json_answer(
             ClientProxies(
                 connected=status.connected,
@@ -72,6 +82,7 @@ class _ClientApi:
                         path=each.way,
                         users=each.users,
                         next_try_s=self._seconds_to(each.next_try),
+                        source=_source(proxies.get(each.name)),
                     )
                     for each in status.proxies
                 ],
@@ -84,6 +95,8 @@ class _ClientApi:
                         path=each.way,
                         users=each.users,
                         next_try_s=self._seconds_to(each.next_try),
+                        type="" if each.name not in visitors else visitors[each.name].type_name,
+                        source=_source(visitors.get(each.name)),
                     )
                     for each in status.visitors
                 ],
@@ -102,3 +115,8 @@ class _ClientApi:
 
     def _seconds_to(self, at: float | None) -> float | None:
         return None if at is None else max(0.0, round(at - self._now(), 3))
+
+
+def _source(entry: ConfiguredProxy | ConfiguredVisitor | None) -> str:
+    """What an entry comes from; empty for one that is being taken back."""
+    return "" if entry is None else entry.source.value

@@ -57,6 +57,7 @@ def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
         paths.setdefault(each.path, {})[each.method.lower()] = {
             "summary": each.summary,
             "parameters": places + query,
+            **({"requestBody": _body(each.takes)} if each.takes else {}),
             "responses": {
                 "200": {"description": "what was asked for", "content": content},
                 "default": {
@@ -71,3 +72,8 @@ def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components},
     }
+
+
+def _body(what: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {"required": True, "description": what, "content": content}

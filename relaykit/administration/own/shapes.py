@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 __all__ = [
+    "Checked",
     "ClientProxies",
     "ClientProxy",
     "ClientVisitor",
     "EndedUsers",
     "Failed",
+    "Form",
+    "FormField",
+    "FormPlugin",
+    "FormSection",
+    "Forms",
+    "FoundProblem",
     "History",
     "Refusal",
     "Refusals",
@@ -101,7 +110,8 @@ class Refusals(Shape, frozen=True, kw_only=True):
 class ClientProxy(Shape, frozen=True, kw_only=True):
     """A proxy of a client; ``problem`` is an id of the page on troubleshooting, empty for none.
 
-    ``nextTryS`` are the seconds until the server is asked again, null if it is not.
+    ``nextTryS`` are the seconds until the server is asked again, null if it is not; ``source`` is file or
+    store.
     """
 
     name: str
@@ -114,6 +124,7 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
     path: str
     users: int
     next_try_s: float | None
+    source: str
 
 
 class ClientVisitor(Shape, frozen=True, kw_only=True):
@@ -126,6 +137,8 @@ class ClientVisitor(Shape, frozen=True, kw_only=True):
     path: str
     users: int
     next_try_s: float | None
+    type: str
+    source: str
 
 
 class ClientProxies(Shape, frozen=True, kw_only=True):
@@ -134,3 +147,83 @@ class ClientProxies(Shape, frozen=True, kw_only=True):
     connected: bool
     proxies: list[ClientProxy]
     visitors: list[ClientVisitor]
+
+
+class FormField(Shape, frozen=True, kw_only=True):
+    """One key of a definition.
+
+    ``key`` is dotted from the block of the definition; ``kind`` is text, number, port, boolean, choice,
+    texts, map, secret, duration (seconds), bandwidth, or tables, whose ``fields`` have keys from each table
+    on.  A ``default`` of null is none, or a secret.
+    """
+
+    key: str
+    label: str
+    doc: str
+    kind: str
+    choices: list[str]
+    default: Any
+    required: bool
+    least: float | None
+    greatest: float | None
+    advanced: bool
+    fields: list[FormField]
+
+
+class FormSection(Shape, frozen=True, kw_only=True):
+    """Keys that belong together: those that all have (no name), those of the type, or those of a table."""
+
+    name: str
+    label: str
+    doc: str
+    advanced: bool
+    fields: list[FormField]
+
+
+class FormPlugin(Shape, frozen=True, kw_only=True):
+    """What may be there in place of a local service, by ``plugin.type``, and its further keys."""
+
+    type: str
+    doc: str
+    fields: list[FormField]
+
+
+class Form(Shape, frozen=True, kw_only=True):
+    """All that a proxy, or a visitor, of one type can be told."""
+
+    type: str
+    doc: str
+    sections: list[FormSection]
+    plugins: list[FormPlugin]
+
+
+class Forms(Shape, frozen=True, kw_only=True):
+    """A form for each type of proxy, and for each that can be visited."""
+
+    proxies: list[Form]
+    visitors: list[Form]
+
+
+class FoundProblem(Shape, frozen=True, kw_only=True):
+    """One thing that is wrong, or worth a warning.
+
+    ``key`` is where: of a definition from its block on, of a text from its top on; ``text`` is all of it in
+    one line, with what to do.
+    """
+
+    key: str
+    what: str
+    hint: str
+    subject: str
+    file: str
+    line: int | None
+    column: int | None
+    text: str
+
+
+class Checked(Shape, frozen=True, kw_only=True):
+    """What was found; without problems it can be used.  ``more`` are those that are left out."""
+
+    problems: list[FoundProblem]
+    warnings: list[FoundProblem]
+    more: int

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relaykit.administration.steering import Steering
-from relaykit.assembly import ClientAssembly
+from relaykit.assembly import ClientAssembly, RoleFiles
 from relaykit.commands.context import error_text
 from relaykit.commands.frp.settings import as_flag, client_table, entry_table, warn_of_shown_secrets
 from relaykit.commands.loading import loaded_or_said
@@ -58,6 +58,12 @@ def run(call: Call, context: CommandContext) -> int:
         writer,
         lambda: log.info(_STOPPED, path=path),
         partial(_read_again, path, call, context, types),
+        RoleFiles(
+            config=path,
+            environ=context.environ,
+            strict=call["strict-config"],
+            allow_unsafe=call["allow-unsafe"],
+        ),
     )
 
 
@@ -134,6 +140,7 @@ def _serve(
     writer: LogWriter,
     stopped: Callable[[], None],
     read: Callable[[bool | None], ClientAssembly] | None = None,
+    files: RoleFiles | None = None,
 ) -> int:
     """Runs a client; the reason of its end is printed last, without time or level, as frp does."""
     try:
@@ -142,7 +149,7 @@ def _serve(
         stopped()
         context.say(str(error))
         return 1
-    reason = serve_client(assembly, context, writer, read, color=True)
+    reason = serve_client(assembly, context, writer, read, files, color=True)
     stopped()
     if isinstance(reason.failure, (RelaykitError, OSError)):
         context.say(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from relaykit import escaping
 from relaykit.config.problems import Findings
@@ -31,7 +31,8 @@ _PLUGIN = "plugin"
 class Entry(Generic[CommonT]):
     """One proxy or visitor of a file, started or not.
 
-    ``plugin_type`` is empty if it has no plugin, and ``plugin`` has that table's further keys.
+    ``plugin_type`` is empty if it has no plugin, and ``plugin`` has that table's further keys; ``table`` is
+    the whole entry as it was written.
     """
 
     reader: Reader
@@ -42,6 +43,7 @@ class Entry(Generic[CommonT]):
     type: IProxyType
     plugin_type: str
     plugin: LocalPlugin | None
+    table: Mapping[str, Any] = field(repr=False)
 
     def check(self, found: Findings) -> None:
         """Reports what a check found, what is wrong with the plugin, and what is not available yet."""
@@ -152,7 +154,7 @@ class EntryReader:
         plugin_type, plugin = self._plugin(given, of.plugins, path, subject)
         if common is None or options is None:
             return None
-        return self.reader, path, subject, common, options, self.types.get(name), plugin_type, plugin
+        return self.reader, path, subject, common, options, self.types.get(name), plugin_type, plugin, table
 
     # --- the type ---------------------------------------------------------------------------
 

@@ -32,15 +32,16 @@ def read_file(
     cwd: str,
     role: Literal["server", "client"] | None = None,
     is_ini: bool = False,
+    text: str | None = None,
 ) -> Reader | None:
-    """Reads and parses a file; None if that failed, which is reported.
+    """Reads and parses a file; None if that failed, which is reported.  ``text`` stands for what it has.
 
     ``environ`` is what its template sees; the path is resolved against ``cwd``.  An old INI file is one of
     ``role``, or of the role whose keys it has; ``is_ini`` says that it is one in any case, because another
     includes it.
     """
     try:
-        text = read_text(os.path.join(cwd, path))
+        text = read_text(os.path.join(cwd, path)) if text is None else text.replace("\r\n", "\n")
         is_old = is_ini or is_legacy(text)
         rendered = render(text, environ)
     except FormatError as error:

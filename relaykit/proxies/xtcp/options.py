@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from relaykit.options import CountOrOff, Options, Problem, SecondsOrOff, VisitorName, doc, file_key
+from relaykit.options import (
+    CountOrOff,
+    Options,
+    Problem,
+    SecondsOrOff,
+    VisitorName,
+    advanced,
+    choice,
+    doc,
+    file_key,
+)
 from relaykit.proxies.peers import Peers
 from relaykit.proxies.stcp import StcpOptions, StcpVisitorOptions
 
@@ -37,6 +47,8 @@ class XtcpOptions(StcpOptions, frozen=True, kw_only=True):
     nat_traversal: Annotated[NatTraversal, doc("How a direct path is looked for.")] = NatTraversal()
     peers: Annotated[
         str,
+        advanced(),
+        choice(*(each.value for each in Peers)),
         doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),
     ] = Peers.AUTO.value
 
@@ -47,15 +59,23 @@ class XtcpOptions(StcpOptions, frozen=True, kw_only=True):
 class XtcpVisitorOptions(StcpVisitorOptions, frozen=True, kw_only=True):
     """The own keys of an ``xtcp`` visitor."""
 
-    protocol: Annotated[str, doc("Protocol of the direct path: quic or kcp.")] = "quic"
+    protocol: Annotated[
+        str, advanced(), choice(*PROTOCOLS), doc("Protocol of the direct path: quic or kcp.")
+    ] = "quic"
     keep_tunnel_open: Annotated[bool, doc("Opens the path before it is needed, and again.")] = False
-    max_retries_an_hour: Annotated[CountOrOff, doc("Most attempts in an hour, with keepTunnelOpen.")] = 8
-    min_retry_interval: Annotated[SecondsOrOff, doc("Seconds between two attempts.")] = 90
+    max_retries_an_hour: Annotated[
+        CountOrOff, advanced(), doc("Most attempts in an hour, with keepTunnelOpen.")
+    ] = 8
+    min_retry_interval: Annotated[SecondsOrOff, advanced(), doc("Seconds between two attempts.")] = 90
     fallback_to: Annotated[VisitorName, doc("Visitor that serves if there is no direct path.")] = ""
-    fallback_timeout_ms: Annotated[CountOrOff, doc("Milliseconds until that visitor serves.")] = 1000
+    fallback_timeout_ms: Annotated[CountOrOff, advanced(), doc("Milliseconds until that visitor serves.")] = (
+        1000
+    )
     nat_traversal: Annotated[NatTraversal, doc("How a direct path is looked for.")] = NatTraversal()
     peers: Annotated[
         str,
+        advanced(),
+        choice(*(each.value for each in Peers)),
         doc("Whose programs the other end may be: relaykit, any, or auto: frp's only with frp's server."),
     ] = Peers.AUTO.value
 

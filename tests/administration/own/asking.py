@@ -20,12 +20,12 @@ class OwnApi:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = routes
-        self.site, self.clock = whole(routes)
+        self.site, self.clock = whole(routes, None)
 
-    def ask(self, method: str, target: str) -> Told:
+    def ask(self, method: str, target: str, body: bytes = b"") -> Told:
         """An answer; it has the shape that is described, or that of failures."""
         connection = Connection(self.site)
-        connection.ask(method, PREFIX + target)
+        connection.ask(method, PREFIX + target, body)
         (answer,) = connection.answers()
         (route,) = [
             each

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.administration.own.client import own_client_routes
 from relaykit.administration.own.openapi import document
+from relaykit.administration.steering import Steering
 from relaykit.client.status import (
     ClientStatus,
     Health,
@@ -18,6 +19,10 @@ from relaykit.client.status import (
     RegistrationState,
     VisitorStatus,
 )
+from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor, Definitions, Source
+from relaykit.options import ProxyCommon, VisitorCommon
+from relaykit.proxies.stcp import StcpVisitorOptions
+from relaykit.proxies.tcp import TcpOptions
 from relaykit.values import Address, ClientIdentity, Ended, Origin
 from tests.administration.own.asking import OwnApi
 from tests.administration.own.test_users import FakeFlow
@@ -30,6 +35,9 @@ class FakeClient:
     now: ClientStatus
     identity: ClientIdentity = field(default=ClientIdentity("r", "ann", "c1"))
     served: list[tuple[str, FakeFlow, Origin]] = field(factory=list)
+    proxies: list[ConfiguredProxy] = field(factory=list)
+    visitors: list[ConfiguredVisitor] = field(factory=list)
+    definitions: Definitions | None = None
 
     def status(self) -> ClientStatus:
         """How it stands."""
@@ -60,9 +68,11 @@ class ClientTests(SynchronousTestCase):
         self.client = FakeClient(
             ClientStatus(connected=True, proxies=(ssh, web), visitors=(desk, closed)),
             served=[("ssh", FakeFlow(), Origin()), ("desk", self.flow, origin)],
+            proxies=[ConfiguredProxy(ProxyCommon(name="ssh"), TcpOptions(), "tcp", source=Source.STORE)],
+            visitors=[ConfiguredVisitor(VisitorCommon(name="desk"), StcpVisitorOptions(), "stcp")],
         )
         client: Any = self.client
-        self.api = OwnApi(tuple(own_client_routes(client, lambda: 100.0, lambda: 1000.0)))
+        self.api = OwnApi(tuple(own_client_routes(client, Steering(), lambda: 100.0, lambda: 1000.0)))
 
     def test_proxies(self) -> None:
         """Proxies and visitors are told with how they stand, and why they are not up."""
@@ -82,15 +92,18 @@ class ClientTests(SynchronousTestCase):
                 "path": "",
                 "users": 1,
                 "nextTryS": None,
+                "source": "store",
             },
         )
         self.assertEqual(
             (web["state"], web["problem"], web["nextTryS"], web["health"]),
             ("refused", "port-in-use", 7.5, "healthy"),
         )
+        self.assertEqual(web["source"], "", "it is being taken back")
         desk, closed = told["visitors"]
         self.assertEqual((desk["listening"], desk["path"]), ("127.0.0.1:9000", "direct, by UDP"))
-        self.assertEqual((closed["listening"], closed["nextTryS"]), ("", 0.0))
+        self.assertEqual((desk["type"], desk["source"]), ("stcp", "file"))
+        self.assertEqual((closed["listening"], closed["nextTryS"], closed["type"]), ("", 0.0, ""))
 
     def test_users(self) -> None:
         """Users are told with the way that they come, and one can be ended."""
@@ -106,5 +119,11 @@ class ClientTests(SynchronousTestCase):
         told = document(self.api.routes, "a client")
         self.assertEqual(
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
-            {"/proxies": {"get"}, "/users": {"get", "delete"}, "/history": {"get"}},
+            {
+                "/proxies": {"get"},
+                "/users": {"get", "delete"},
+                "/history": {"get"},
+                "/forms": {"get"},
+                "/check": {"post"},
+            },
         )

@@ -22,6 +22,7 @@ ROUTES = (
         summary="Ends one.",
         told=EndedUsers,
         asks={"how": "in which way"},
+        takes="why",
     ),
     Route(method="GET", path=f"{PREFIX}/things/{{name}}", handler=lambda call: Answer(), summary="A stream."),
 )
@@ -41,6 +42,8 @@ class DocumentTests(SynchronousTestCase):
             [(each["name"], each["in"]) for each in delete["parameters"]],
             [("name", "path"), ("how", "query")],
         )
+        self.assertEqual(delete["requestBody"]["description"], "why")
+        self.assertNotIn("requestBody", path["get"])
         self.assertEqual(set(delete["responses"]), {"200", "default"})
         self.assertEqual(list(path["get"]["responses"]["200"]["content"]), ["text/event-stream"])
 

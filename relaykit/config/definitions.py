@@ -1,0 +1,122 @@
+"""Single proxies and visitors beside those of the files: each is one table, read as one of the files is."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from relaykit.config.problems import ConfigurationProblem, Report
+from relaykit.config.reading.decoding import Reader
+from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
+from relaykit.config.schema import ClientConfig
+from relaykit.config.text.documents import Document, Format
+from relaykit.options import Options, ProxyCommon, VisitorCommon
+from relaykit.plugins import ProxyTypes
+
+__all__ = ["LISTS", "CheckedDefinition", "ConfiguredProxy", "ConfiguredVisitor", "Definitions", "Source"]
+
+LISTS: Mapping[str, str] = {"proxies": "proxy", "visitors": "visitor"}
+"""The lists of a client's file, and what an entry of each is."""
+
+
+class Source(enum.Enum):
+    """What a proxy or a visitor was read from."""
+
+    FILE = "file"
+    """The configuration file, and what it includes."""
+    STORE = "store"
+    """What is kept for who edits while the client runs."""
+
+
+@frozen
+class ConfiguredProxy:
+    """One proxy to start: the keys that all have, and a checked instance of its type's ``proxy_options``.
+
+    ``plugin`` is the type of the plugin that its local service was configured as; empty for none.  ``given``
+    is the table as it was written, which may have secrets.
+    """
+
+    common: ProxyCommon
+    options: Options
+    type_name: str
+    plugin: str = ""
+    source: Source = field(default=Source.FILE, eq=False)
+    given: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+
+    @classmethod
+    def of(cls, entry: ProxyEntry, user: str, source: Source = Source.FILE) -> ConfiguredProxy:
+        """The proxy of an entry, which is checked; ``user`` is the client's own."""
+        common = entry.completed(user)
+        return cls(common, entry.options, entry.common.type, entry.plugin_type, source, entry.table)
+
+
+@frozen
+class ConfiguredVisitor:
+    """One visitor to start: as :class:`ConfiguredProxy`, with its type's ``visitor_options``."""
+
+    common: VisitorCommon
+    options: Options
+    type_name: str
+    source: Source = field(default=Source.FILE, eq=False)
+    given: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+
+    @classmethod
+    def of(cls, entry: VisitorEntry, user: str, source: Source = Source.FILE) -> ConfiguredVisitor:
+        """The visitor of an entry, which is checked; ``user`` is the client's own."""
+        return cls(entry.completed(user), entry.options, entry.common.type, source, entry.table)
+
+
+@frozen
+class CheckedDefinition:
+    """What one table was read as; None for what makes no sense.
+
+    :ivar unread: why it makes none, or a value of it; keys are those of the table.
+    :ivar problems: what else is wrong with it.
+    """
+
+    entry: ConfiguredProxy | ConfiguredVisitor | None
+    unread: tuple[ConfigurationProblem, ...]
+    problems: tuple[ConfigurationProblem, ...]
+    warnings: tuple[ConfigurationProblem, ...]
+
+
+@frozen
+class Definitions:
+    """Makes sense of tables as the client's files would.
+
+    :ivar main: reads the main file, at whose top are keys of proxy types.
+    """
+
+    main: Reader = field(repr=False)
+    types: ProxyTypes
+    config: ClientConfig
+
+    def check(self, list_name: str, table: Mapping[str, Any], *, strict: bool = True) -> CheckedDefinition:
+        """What a table is as an entry of one of :data:`LISTS`, and what is wrong with it.
+
+        Without ``strict``, unknown keys are ignored.
+        """
+        report = Report()
+        document = Document({list_name: [table]}, Format.JSON)
+        reader = Reader(report, document, strict=strict, main=self.main, type_keys=self.main.type_keys)
+        entries = EntryReader(reader, self.types)
+        proxies = entries.proxies([table]) if list_name == "proxies" else []
+        visitors = entries.visitors([table]) if list_name == "visitors" else []
+        unread = len(report.problems)
+        made: tuple[ConfiguredProxy | ConfiguredVisitor, ...] = (
+            *(ConfiguredProxy.of(each, self.config.user, Source.STORE) for each in proxies),
+            *(ConfiguredVisitor.of(each, self.config.user, Source.STORE) for each in visitors),
+        )
+        problems = tuple(_of_table(each, list_name) for each in report.problems)
+        warnings = tuple(_of_table(each, list_name) for each in report.warnings)
+        return CheckedDefinition(next(iter(made), None), problems[:unread], problems[unread:], warnings)
+
+
+def _of_table(problem: ConfigurationProblem, list_name: str) -> ConfigurationProblem:
+    """The same problem, with its key from the table on."""
+    before = f"{list_name}[0]"
+    key = problem.key.removeprefix(before).removeprefix(".")
+    return ConfigurationProblem(what=problem.what, key=key, hint=problem.hint, subject=problem.subject)
