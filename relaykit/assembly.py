@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from relaykit.administration.site import AdministrationSite
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
+    from relaykit.history.service import History
     from relaykit.server.service import RelayServer
 
 __all__ = [
@@ -149,6 +150,17 @@ class _Assembly(Generic[LoadedT]):
         name = socket_name(role, self.loaded.path)
         ControlSocket(self.control, name, site, reactor).setServiceParent(service)
 
+    def _history(self, role: str, service: Any, reactor: Any) -> History | None:
+        """Has a role keep its history, where that is wanted and there is a place for it."""
+        config = self.loaded.config
+        is_wanted = bool(config.web_server.port) if config.keep_history is None else config.keep_history
+        if not is_wanted or self.state is None:
+            return None
+        from relaykit.administration.attaching import attach_history
+
+        path = self.state.file_of(f"history-{role}.sqlite", self.loaded.path)
+        return attach_history(service, path, reactor)
+
     def _warn_of_open_state(self) -> None:
         for what in self.state.open_to_others() if self.state is not None else ():
             log.warn("{what}", what=what, problem="open-state")
@@ -196,10 +208,11 @@ class ServerAssembly(_Assembly[LoadedServer]):
             loaded.ingress_options,
             make_network=make_network,
         )
+        history = self._history("server", server, reactor)
         if loaded.config.web_server.port:
             from relaykit.administration.attaching import attach_to_server
 
-            attach_to_server(server, loaded, [each.name for each in self.types], reactor)
+            attach_to_server(server, loaded, [each.name for each in self.types], reactor, history)
         if steering is not None:
             self._control("server", server, "server_site", steering, reactor)
         return server
@@ -215,10 +228,11 @@ class ClientAssembly(_Assembly[LoadedClient]):
         self._warn_of_weak_token()
         self._warn_of_open_state()
         client = RelayClient(self.loaded, self.token, self.types, reactor, self.state)
+        history = self._history("client", client, reactor)
         if self.loaded.config.web_server.port:
             from relaykit.administration.attaching import attach_to_client
 
-            attach_to_client(client, self.loaded, steering, reactor)
+            attach_to_client(client, self.loaded, steering, reactor, history)
         if steering is not None:
             self._control("client", client, "client_site", steering, reactor)
         return client

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from relaykit.state import StateDirectory
+from relaykit.state import StateDirectory, digest_of
 
 __all__ = ["control_folder", "control_folders", "is_socket_of", "reachable_path", "socket_name"]
 
 _PREFIX, _SUFFIX = "control-", ".sock"
 
-_DIGEST_BYTES = 8
-"""Of the path of a configuration file: enough to tell a machine's files apart."""
-
 
 def socket_name(role: str, config: str) -> str:
     """The name of the socket of a role with this configuration file; of this very process without one."""
     subject = os.path.realpath(config) if config else f"process {os.getpid()}"
-    return f"{_PREFIX}{role}-{hashlib.sha256(subject.encode()).hexdigest()[: 2 * _DIGEST_BYTES]}{_SUFFIX}"
+    return f"{_PREFIX}{role}-{digest_of(subject)}{_SUFFIX}"
 
 
 def is_socket_of(role: str, name: str) -> bool:

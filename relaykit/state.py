@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import importlib
 import json
 import os
@@ -21,13 +22,16 @@ from attrs import frozen
 from relaykit.errors import RelaykitError, problem_of
 from relaykit.replacing import replace_file
 
-__all__ = ["HeldFile", "StateDirectory", "StateUnavailable"]
+__all__ = ["HeldFile", "StateDirectory", "StateUnavailable", "digest_of"]
 
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes read of one file; what is kept here is a few KB.  Guards against a wrong folder."""
 
 MOST_LOOKED_AT = 64
 """Files whose modes are looked at: a state directory has a few."""
+
+_DIGEST_BYTES = 8
+"""Of the path of a configuration file: enough to tell a machine's files apart."""
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -89,6 +93,16 @@ class StateDirectory:
         if os.path.isabs(home):
             return cls(Path(home, ".local", "state", "relaykit"))
         return None
+
+    def file_of(self, name: str, config: str) -> Path:
+        """The path of a file that every configuration has for itself.
+
+        :param config: the path of the configuration file; empty if there is none.
+        """
+        if config:
+            stem, dot, ending = name.rpartition(".")
+            name = f"{stem}-{digest_of(os.path.realpath(config))}{dot}{ending}"
+        return self.path / name
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None when there is none.
@@ -180,6 +194,11 @@ class StateDirectory:
     def write_json(self, name: str, value: Any) -> None:
         """Replaces a JSON file; see :meth:`write`."""
         self.write(name, json.dumps(value, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def digest_of(subject: str) -> str:
+    """What tells the files of several programs apart that have one folder."""
+    return hashlib.sha256(subject.encode("utf-8", "surrogateescape")).hexdigest()[: 2 * _DIGEST_BYTES]
 
 
 def _lock(descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""Frozen values that every room may hold: addresses, endings, traffic, identities, secrets."""
+"""Frozen values that every room may hold: addresses, endings, traffic, amounts, identities, secrets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ __all__ = [
     "HIGHEST_PORT",
     "LOST_LINGER_S",
     "MOST_DATAGRAM_BYTES",
+    "NOTHING",
     "NO_SECRET",
     "Address",
+    "Amount",
     "Balance",
     "CarrierCapabilities",
     "ClientIdentity",
@@ -23,6 +25,7 @@ __all__ = [
     "PathProtocol",
     "Secret",
     "Traffic",
+    "Usage",
     "host_of",
 ]
 
@@ -200,6 +203,46 @@ class Traffic:
 
 
 @frozen
+class Amount:
+    """Bytes from users to the client, those the other way, and connections that began."""
+
+    bytes_in: int
+    bytes_out: int
+    connections: int
+
+    def __bool__(self) -> bool:
+        return bool(self.bytes_in or self.bytes_out or self.connections)
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+            self.connections + other.connections,
+        )
+
+    def since(self, before: Amount) -> Amount:
+        """What has come to it since it was another one.
+
+        Who begins anew, as a proxy under another type, has moved all of it.
+        """
+        if (
+            self.bytes_in < before.bytes_in
+            or self.bytes_out < before.bytes_out
+            or self.connections < before.connections
+        ):
+            return self
+        return Amount(
+            self.bytes_in - before.bytes_in,
+            self.bytes_out - before.bytes_out,
+            self.connections - before.connections,
+        )
+
+
+NOTHING: Final = Amount(0, 0, 0)
+"""Of whoever has not moved anything."""
+
+
+@frozen
 class ClientIdentity:
     """Who a client is to the server, for logs and rules.
 
@@ -211,6 +254,18 @@ class ClientIdentity:
     client_id: str = ""
     address: Address | None = field(default=None, eq=False)
     key: bytes = field(default=b"", repr=False)
+
+
+@frozen
+class Usage:
+    """What a proxy was used for, since its role has known it.
+
+    :ivar client: whose it is, where that is not the role itself.
+    """
+
+    proxy: str
+    client: ClientIdentity | None
+    amount: Amount
 
 
 @frozen(kw_only=True)

@@ -88,6 +88,7 @@ LAYERS: Mapping[str, Layer] = {
         "a server or a client made of a configuration",
         (
             "administration",
+            "history",
             "control_sockets",
             "config",
             "server",
@@ -194,7 +195,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "history": Layer(
         "what was moved, by minute, hour and day, kept over restarts",
-        ("state", "timer", "clock", *_VOCABULARY),
+        ("timer", "blocking", *_VOCABULARY),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines",

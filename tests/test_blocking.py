@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit import blocking
-from relaykit.blocking import BlockingCall, call_in_thread
+from relaykit.blocking import BlockingCall, OneThread, ThreadBusy, call_in_thread
 
 
 class _Threads:
@@ -70,3 +70,54 @@ class BlockingCallTests(SynchronousTestCase):
         again = call(lambda: 4)
         threads.made[1]()
         self.assertEqual(self.successResultOf(again), 4)
+
+
+class OneThreadTests(SynchronousTestCase):
+    """Tests for :class:`OneThread`."""
+
+    def setUp(self) -> None:
+        self.threads = _Threads()
+        self.patch(blocking, "threading", self.threads)
+        reactor: Any = Clock()
+        reactor.callFromThread = lambda function, *arguments: function(*arguments)
+        self.thread = OneThread(reactor, 3, "for a test")
+
+    def test_in_turn(self) -> None:
+        """Calls are made one after the other by one thread, which begins with the first one."""
+        self.assertEqual(self.threads.made, [])
+        made: list[int] = []
+        first = self.thread.call(lambda: made.append(1))
+        failed = self.thread.call(lambda: 1 // 0)
+        third = self.thread.call(lambda: made.append(3))
+        self.assertNoResult(first)
+        ended = self.thread.end()
+        (run,) = self.threads.made
+        run()
+        self.assertEqual(made, [1, 3])
+        for each in (first, third, ended):
+            self.assertIsNone(self.successResultOf(each))
+        self.failureResultOf(failed, ZeroDivisionError)
+
+    def test_bounded(self) -> None:
+        """No more calls wait than may, those included that nobody waits for any more; the end has room."""
+        calls = [self.thread.call(lambda: 7) for _ in range(3)]
+        self.assertTrue(self.thread.is_busy)
+        self.failureResultOf(self.thread.call(lambda: 7), ThreadBusy)
+        calls[0].cancel()
+        self.failureResultOf(calls[0], CancelledError)
+        self.failureResultOf(self.thread.call(lambda: 7), ThreadBusy)
+        ended = self.thread.end()
+        self.threads.made[0]()
+        self.assertEqual([self.successResultOf(each) for each in calls[1:]], [7, 7])
+        self.assertIsNone(self.successResultOf(ended))
+        self.assertFalse(self.thread.is_busy)
+
+    def test_again(self) -> None:
+        """After its end another thread begins with the next call."""
+        self.thread.end()
+        again = self.thread.call(lambda: 5)
+        self.thread.end()
+        self.assertEqual(len(self.threads.made), 2)
+        for run in self.threads.made:
+            run()
+        self.assertEqual(self.successResultOf(again), 5)

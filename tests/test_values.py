@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.values import Address, ClientIdentity, Origin, Secret
+from relaykit.values import NOTHING, Address, Amount, ClientIdentity, Origin, Secret
 
 
 class SecretTests(SynchronousTestCase):
@@ -51,3 +51,20 @@ class AddressTests(SynchronousTestCase):
         """A client that comes from another address is the same client."""
         here = ClientIdentity("r", "u", "c", Address("192.0.2.1", 1))
         self.assertEqual(here, ClientIdentity("r", "u", "c", Address("192.0.2.2", 2)))
+
+
+class AmountTests(SynchronousTestCase):
+    """Tests for sums and differences."""
+
+    def test_since(self) -> None:
+        """The difference of two totals; those that have begun anew count as a whole."""
+        before, now = Amount(10, 20, 1), Amount(11, 20, 3)
+        self.assertEqual(now.since(before), Amount(1, 0, 2))
+        self.assertEqual(before.since(now), before)
+        self.assertEqual(before + now.since(before), now)
+
+    def test_nothing(self) -> None:
+        """What has no numbers is false."""
+        self.assertFalse(NOTHING)
+        for some in (Amount(1, 0, 0), Amount(0, 1, 0), Amount(0, 0, 1)):
+            self.assertTrue(some)

@@ -11,6 +11,7 @@ from relaykit.administration.own.client import own_client_routes
 from relaykit.administration.own.events import RefusalNotes
 from relaykit.administration.own.openapi import described
 from relaykit.administration.own.server import own_server_routes
+from relaykit.administration.own.users import client_key
 from relaykit.administration.report import client_report, control_routes, server_report
 from relaykit.administration.routes import Route, Routes
 from relaykit.administration.server_facts import ServerFacts, total_of
@@ -21,39 +22,67 @@ from relaykit.administration.steering import Steering, steering_routes
 from relaykit.administration.traffic import DailyTraffic
 from relaykit.administration.web_server import WebServer
 from relaykit.clock import monotonic
+from relaykit.history.keeper import HistoryKeeper
+from relaykit.history.service import History
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from twisted.internet.interfaces import IReactorTime
 
     from relaykit.client.service import RelayClient
     from relaykit.config.load import LoadedClient, LoadedServer
     from relaykit.server.service import RelayServer
 
-__all__ = ["attach_to_client", "attach_to_server", "client_site", "server_site"]
+__all__ = ["attach_history", "attach_to_client", "attach_to_server", "client_site", "server_site"]
 
 
-def attach_to_server(server: RelayServer, loaded: LoadedServer, types: Iterable[str], reactor: Any) -> None:
+def attach_history(role: RelayServer | RelayClient, path: Path, reactor: Any) -> History:
+    """Has a role keep its history in a file."""
+    clock = monotonic(reactor)
+    history = History(role.usage, client_key, HistoryKeeper(path, clock), clock, _wall_clock)
+    history.setServiceParent(role)
+    return history
+
+
+def attach_to_server(
+    server: RelayServer,
+    loaded: LoadedServer,
+    types: Iterable[str],
+    reactor: Any,
+    history: History | None = None,
+) -> None:
     """Gives a server its web server.
 
     :param types: the names of its proxy types.
+    :param history: what it shows of former times; None for nothing.
     """
     clock = monotonic(reactor)
-    traffic = DailyTraffic(lambda: ((each.name, total_of(each)) for each in server.status().proxies), clock)
+    traffic = DailyTraffic(
+        lambda: ((each.name, total_of(each)) for each in server.status().proxies),
+        clock,
+        read_days=None if history is None else history.days_of_proxies,
+    )
     traffic.setServiceParent(server)
     facts = ServerFacts(server, traffic)
     refusals = RefusalNotes(_wall_clock)
     server.observe(refusals)
-    own = described([*own_server_routes(server, refusals, _wall_clock)], "a relay server")
+    read = None if history is None else history.read
+    own = described([*own_server_routes(server, refusals, _wall_clock, read)], "a relay server")
     routes = (*first_routes(facts), *second_routes(facts, types), *own)
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(server)
 
 
 def attach_to_client(
-    client: RelayClient, loaded: LoadedClient, steering: Steering | None, reactor: Any
+    client: RelayClient,
+    loaded: LoadedClient,
+    steering: Steering | None,
+    reactor: Any,
+    history: History | None = None,
 ) -> None:
     """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
     clock = monotonic(reactor)
-    routes = _client_routes(client, loaded, steering or Steering(), clock)
+    routes = _client_routes(client, loaded, steering or Steering(), clock, history)
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(client)
 
 
@@ -77,11 +106,16 @@ def server_site(
 
 
 def _client_routes(
-    client: RelayClient, loaded: LoadedClient, steering: Steering, clock: IReactorTime
+    client: RelayClient,
+    loaded: LoadedClient,
+    steering: Steering,
+    clock: IReactorTime,
+    history: History | None = None,
 ) -> Iterator[Route]:
     yield from client_routes(client, loaded.path)
     yield from steering_routes(steering, loaded.path, clock)
-    own = own_client_routes(client, steering, clock.seconds, _wall_clock)
+    read = None if history is None else history.read
+    own = own_client_routes(client, steering, clock.seconds, _wall_clock, read)
     yield from described([*own], "a client of a relay server")
 
 

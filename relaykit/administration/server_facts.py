@@ -84,12 +84,12 @@ class ServerFacts:
     def counted(self) -> dict[str, Any]:
         """How many there are of what at the moment, by frp's keys."""
         status = self._server.status()
-        today = [self.today(each) for each in status.proxies]
+        to_client, to_user = self.traffic.today_of_all({each.name: total_of(each) for each in status.proxies})
         types = Counter({each.type: 0 for each in status.proxies})
         types.update(each.type for each in status.proxies if each.is_open)
         return {
-            "totalTrafficIn": sum(to_client for to_client, _ in today),
-            "totalTrafficOut": sum(to_user for _, to_user in today),
+            "totalTrafficIn": to_client,
+            "totalTrafficOut": to_user,
             "curConns": sum(each.current for each in status.proxies),
             "clientCounts": sum(each.is_online for each in status.clients),
             "proxyTypeCount": dict(sorted(types.items())),

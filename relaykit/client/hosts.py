@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
+    from relaykit.client.accounting import Accounting
     from relaykit.client.exchanges import ExchangeObservers
     from relaykit.client.loops import OwnConnections
     from relaykit.client.type_messages import HalfMessages
@@ -78,6 +79,10 @@ class HostedClient(Protocol):
     @property
     def exchange_observers(self) -> ExchangeObservers:
         """Who wants to know what users ask for."""
+
+    @property
+    def accounting(self) -> Accounting:
+        """What users have moved."""
 
     @property
     def messages(self) -> HalfMessages:
@@ -321,6 +326,14 @@ class BackendHost(_Host[ProxyCommon]):
         flow = super().forward_datagrams(near, far, origin)
         self._client.own_connections.add(host, peer, flow)
         return flow
+
+    def _began(self, flow: IFlow, origin: Origin) -> IFlow:
+        self._client.accounting.began(self.name, flow)
+        return super()._began(flow, origin)
+
+    def _flow_ended(self, traffic: Traffic | Failure, flow: IFlow) -> None:
+        self._client.accounting.ended(self.name, flow, traffic if isinstance(traffic, Traffic) else None)
+        super()._flow_ended(traffic, flow)
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         endpoint = self.common.local_endpoint

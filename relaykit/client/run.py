@@ -11,6 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from relaykit.client.accounting import Accounting
 from relaykit.client.connector import Connector
 from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.identity import Identity
@@ -139,6 +140,7 @@ class ClientRun(MultiService):
     ) -> None:
         super().__init__()
         self.exchange_observers = exchange_observers
+        self.accounting = Accounting()
         self._run_id = run_id
         self.clock: IReactorTime = reactor
         self.network = network
@@ -200,6 +202,7 @@ class ClientRun(MultiService):
             self._tell_changes("proxy", removed, added)
         present: set[object] = {*self.proxies.hosts(), *self.visitors.hosts()}
         self._former = [each for each in before if each not in present and each.flows]
+        self.accounting.keep(self.proxies.names)
 
     def _hosts(self) -> tuple[BackendHost | VisitorHost, ...]:
         return (*self.proxies.hosts(), *self.visitors.hosts(), *self._former)

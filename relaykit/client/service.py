@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IBackend, IExchangeObserver, IFlow, IProver, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
-    from relaykit.values import Origin, Secret
+    from relaykit.values import Origin, Secret, Usage
 
 __all__ = ["RelayClient"]
 
@@ -296,6 +296,10 @@ class RelayClient(MultiService):
     def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
         """Whose user is served at the moment: by which proxy or visitor, the flow, and from where."""
         return iter(()) if self._run is None else self._run.flows()
+
+    def usage(self) -> Iterator[Usage]:
+        """What each proxy that had a user was used for since the start, by the names of the configuration."""
+        return iter(()) if self._run is None else self._run.accounting.usage()
 
     def observe(self, observer: IExchangeObserver) -> None:
         """Tells this one from now on of each exchange, where the type of a proxy sees any.

@@ -713,6 +713,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "is not writable, full or damaged.",
         "Name a folder of its own with --state-dir, writable for the user that the program runs as.",
     ),
+    "history-file": KnownProblem(
+        "The history of traffic cannot be kept",
+        "What was moved is written into a file of the state directory each minute, which is damaged, or "
+        "cannot be written; users are served all the same, and the minutes are missing in the history.",
+        "Make room, or let the user that the program runs as write there; what is damaged was renamed, and "
+        "can be removed.  keepHistory = false keeps no history.",
+    ),
     "output": KnownProblem(
         "The output cannot be written",
         "What the program prints goes to a file, and there is no room for it, or its disk failed.",

@@ -13,7 +13,19 @@ from datetime import date, datetime
 
 from attrs import frozen
 
-__all__ = ["GRAINS", "LATEST_S", "Calendar", "Grain", "begin_of", "kept", "number_of", "seconds_of"]
+__all__ = [
+    "GRAINS",
+    "KEPT_DAYS",
+    "KEPT_DAYS_OF_HOURS",
+    "KEPT_DAYS_OF_MINUTES",
+    "LATEST_S",
+    "Calendar",
+    "Grain",
+    "begin_of",
+    "kept",
+    "number_of",
+    "seconds_of",
+]
 
 LATEST_S = 2**33
 """Seconds since 1970 of the latest time that is one, in the year 2242: calendars of machines end later."""

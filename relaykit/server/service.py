@@ -20,11 +20,11 @@ from relaykit.sansio.control.server_life import ServerAction, ServerLife, Server
 from relaykit.server.composition import Composition, ServerParts
 from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, ServerStatus
+from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, ServerStatus, usage_of
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from twisted.python.failure import Failure
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from relaykit.plugins import ProxyTypes
     from relaykit.server.flows import ProxyFlow
     from relaykit.state import StateDirectory
-    from relaykit.values import Secret
+    from relaykit.values import Secret, Usage
 
 __all__ = ["RelayServer"]
 
@@ -220,6 +220,16 @@ class RelayServer(MultiService):
         if parts is None or totals is None:
             return None
         return ProxyStatus.of(totals, parts.registry.get(name))
+
+    def usage(self) -> Iterator[Usage]:
+        """What each proxy was used for, those that are closed included.
+
+        Each is looked at when it is asked for: whoever goes through them may let others have their turns.
+        """
+        parts = self._parts
+        if parts is not None:
+            for totals in list(parts.accounting.proxies()):
+                yield usage_of(totals, parts.registry.get(totals.name))
 
     def flows(self) -> list[ProxyFlow]:
         """The flow of each user, also of those who wait: has ``proxy`` and ``origin``, and can be ended."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from relaykit.dataplane.plane import FlowCounts
+from relaykit.values import Amount, Usage
 
 if TYPE_CHECKING:
     from relaykit.options import Options, ProxyCommon
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from relaykit.server.registry import RegisteredProxy
     from relaykit.values import Address, Balance
 
-__all__ = ["ClientStatus", "GroupStatus", "ProxyStatus", "ServerStatus"]
+__all__ = ["ClientStatus", "GroupStatus", "ProxyStatus", "ServerStatus", "usage_of"]
 
 
 @frozen(kw_only=True)
@@ -113,8 +114,7 @@ class ProxyStatus:
     @classmethod
     def of(cls, totals: ProxyTotals, proxy: RegisteredProxy | None) -> ProxyStatus:
         """The status of a proxy, which is registered or not."""
-        moved = [] if proxy is None else [flow.moved() for flow in proxy.flows]
-        client = totals.client
+        amount, client = usage_of(totals, proxy).amount, totals.client
         return cls(
             name=totals.name,
             type=totals.type,
@@ -123,9 +123,9 @@ class ProxyStatus:
             is_open=proxy is not None,
             address="" if proxy is None or proxy.exposure is None else proxy.exposure.address,
             current=totals.current,
-            connections=totals.connections,
-            traffic_in=totals.traffic_in + sum(to_client for to_client, _ in moved),
-            traffic_out=totals.traffic_out + sum(to_user for _, to_user in moved),
+            connections=amount.connections,
+            traffic_in=amount.bytes_in,
+            traffic_out=amount.bytes_out,
             last_start_at=totals.last_start_at,
             last_close_at=totals.last_close_at,
             common=None if proxy is None else proxy.common,
@@ -184,3 +184,13 @@ class ServerStatus:
     proxies: tuple[ProxyStatus, ...] = ()
     groups: tuple[GroupStatus, ...] = ()
     flows: FlowCounts = field(factory=FlowCounts)
+
+
+def usage_of(totals: ProxyTotals, proxy: RegisteredProxy | None) -> Usage:
+    """What a proxy, registered or not, was used for up to now, by its present users as well."""
+    bytes_in, bytes_out = totals.traffic_in, totals.traffic_out
+    for flow in () if proxy is None else proxy.flows:
+        to_client, to_user = flow.moved()
+        bytes_in += to_client
+        bytes_out += to_user
+    return Usage(totals.name, totals.client, Amount(bytes_in, bytes_out, totals.connections))

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.client.accounting import Accounting
 from relaykit.client.exchanges import ExchangeObservers
 from relaykit.client.hosts import PORT_RETRY_S, BackendHost, VisitorHost
 from relaykit.client.loops import OwnConnections
@@ -68,6 +69,7 @@ class Client:
     )
 
     exchange_observers: ExchangeObservers = field(factory=ExchangeObservers)
+    accounting: Accounting = field(factory=Accounting)
     own_connections: OwnConnections = field(factory=OwnConnections)
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run", "alice"))
     half_close: bool = True

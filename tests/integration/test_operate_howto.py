@@ -86,6 +86,8 @@ class WebServerTests(WalkTestCase):
         *asking, following = self.listing("operate/own-server.sh").splitlines()
         users, refusals = [json.loads(self.do(each)) for each in asking]
         self.assertEqual((users["items"], refusals["items"]), ([], []))
+        history = json.loads(self.do(self.listing("operate/history.sh")))
+        self.assertEqual((history["proxy"], len(history["times"])), ("ssh", 7 * 24))
         followed = self.begin(following.replace("curl ", "curl --no-buffer --silent "))
         followed.wait_for(":")
         client.stop()

@@ -13,8 +13,9 @@ from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import History
 from relaykit.administration.routes import Route
-from relaykit.history.amounts import WHOLE, Columns, Subject, SubjectKind
 from relaykit.history.grains import LATEST_S, Grain, begin_of, kept, number_of, seconds_of
+from relaykit.history.keeper import HistoryUnavailable
+from relaykit.history.subjects import WHOLE, Columns, Subject, SubjectKind
 
 __all__ = ["MOST_POINTS", "ReadHistory", "history_routes"]
 
@@ -35,7 +36,7 @@ _SPAN = {
 ReadHistory: TypeAlias = Callable[[Subject, Grain, range], Awaitable[Columns]]
 """Reads what was moved in some minutes, hours or days, by their numbers; one point for each.
 
-:raises CallFailed: it cannot be read at the moment.
+:raises HistoryUnavailable: it cannot be read at the moment.
 """
 
 
@@ -76,7 +77,10 @@ class _History:
         subject = self._subject(call)
         grain = _grain(call)
         numbers = _numbers(call, grain, self._wall_clock())
-        columns = await self._read(subject, grain, numbers)
+        try:
+            columns = await self._read(subject, grain, numbers)
+        except HistoryUnavailable as error:
+            raise CallFailed(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         return json_answer(
             History(
                 proxy=subject.name if subject.kind is SubjectKind.PROXY else "",

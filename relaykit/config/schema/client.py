@@ -232,6 +232,13 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     ] = ()
     log: Annotated[LogConfig, effect(Effect.AT_ONCE)] = LogConfig()
     web_server: WebServerConfig = WebServerConfig()
+    keep_history: Annotated[
+        bool | None,
+        doc(
+            "Keeps what was moved, by minute, hour and day, in the state directory; absent: where "
+            "webServer.port is given."
+        ),
+    ] = None
     transport: Annotated[ClientTransport, effect(Effect.AT_LOGIN)] = ClientTransport()
     virtual_net: VirtualNet = VirtualNet()
     feature_gates: Annotated[dict[str, bool], doc("Experimental features to switch on.")] = msgspec.field(

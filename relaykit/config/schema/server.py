@@ -262,6 +262,13 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
     log: Annotated[LogConfig, effect(Effect.AT_ONCE)] = LogConfig()
     web_server: WebServerConfig = WebServerConfig()
+    keep_history: Annotated[
+        bool | None,
+        doc(
+            "Keeps what was moved, by minute, hour and day, in the state directory; absent: where "
+            "webServer.port is given."
+        ),
+    ] = None
     transport: ServerTransport = ServerTransport()
     ssh_tunnel_gateway: SshTunnelGateway = SshTunnelGateway()
     proxy_types: Annotated[

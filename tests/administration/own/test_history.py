@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.administration.calls import CallFailed
 from relaykit.administration.own.history import MOST_POINTS, history_routes
 from relaykit.administration.own.openapi import PREFIX
-from relaykit.history.amounts import WHOLE, Columns, Subject, SubjectKind
 from relaykit.history.grains import Grain, begin_of, kept, number_of
+from relaykit.history.subjects import WHOLE, Columns, Subject, SubjectKind
 from tests.administration.exchanges import Connection
 from tests.administration.own.asking import OwnApi
 
@@ -102,7 +102,7 @@ class HistoryTests(SynchronousTestCase):
         api = OwnApi(tuple(history_routes(None, lambda: NOW, _SUBJECTS)))
         answer = api.ask("GET", "/history")
         self.assertEqual(answer.status, 404)
-        self.assertIn("no history", answer.json["error"])
+        self.assertIn("keepHistory", answer.json["error"])
 
     @settings(max_examples=300, deadline=None)
     @given(

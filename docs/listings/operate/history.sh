@@ -1,0 +1,1 @@
+curl --fail -u "admin:a password of yours" "http://127.0.0.1:7500/api/relaykit/v1/history?grain=hour&proxy=ssh"
