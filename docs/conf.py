@@ -55,6 +55,7 @@ nitpick_ignore = [
         "Deferred",
         "Steering",
         "IReactorTime",
+        "relaykit.config.definitions.Definitions",
         "bool",
         "bytes",
         "bytearray",

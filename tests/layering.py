@@ -112,6 +112,7 @@ LAYERS: Mapping[str, Layer] = {
             "state",
             "replacing",
             "plugins",
+            "blocking",
             "timer",
             "clock",
             "sansio",

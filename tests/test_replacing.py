@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.replacing import replace_file
+from relaykit.replacing import remove_drafts, replace_file
 
 
 class ReplaceFileTests(SynchronousTestCase):
@@ -41,3 +41,13 @@ class ReplaceFileTests(SynchronousTestCase):
         self.assertEqual(self.names(), ["file"])
         with self.assertRaises(OSError):
             replace_file(self.folder / "no" / "file", b"content")
+
+    def test_drafts(self) -> None:
+        """What a killed program has left is removed, and nothing else."""
+        left = [".file.0123456789abcdef", ".file.fedcba9876543210"]
+        others = [".file.0123", ".file.0123456789abcdef.old", ".other.0123456789abcdef", "file"]
+        for each in (*left, *others):
+            (self.folder / each).write_bytes(b"")
+        remove_drafts(self.path)
+        self.assertEqual(self.names(), sorted(others))
+        remove_drafts(self.folder / "no" / "file")

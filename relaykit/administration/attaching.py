@@ -19,6 +19,7 @@ from relaykit.administration.server_v1 import first_routes
 from relaykit.administration.server_v2 import second_routes
 from relaykit.administration.site import AdministrationSite
 from relaykit.administration.steering import Steering, steering_routes
+from relaykit.administration.store import store_routes
 from relaykit.administration.traffic import DailyTraffic
 from relaykit.administration.web_server import WebServer
 from relaykit.clock import monotonic
@@ -27,8 +28,6 @@ from relaykit.history.service import History
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from twisted.internet.interfaces import IReactorTime
 
     from relaykit.client.service import RelayClient
     from relaykit.config.load import LoadedClient, LoadedServer
@@ -82,7 +81,7 @@ def attach_to_client(
 ) -> None:
     """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
     clock = monotonic(reactor)
-    routes = _client_routes(client, loaded, steering or Steering(), clock, history)
+    routes = _client_routes(client, loaded, steering or Steering(), reactor, history)
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(client)
 
 
@@ -92,7 +91,7 @@ def client_site(
     """What a client's control socket serves: its API, and what its own command line asks for."""
     clock = monotonic(reactor)
     own = control_routes(lambda: client_report(client, clock), steering, loaded.path, clock)
-    routes = Routes((*own, *_client_routes(client, loaded, steering, clock)))
+    routes = Routes((*own, *_client_routes(client, loaded, steering, reactor)))
     return AdministrationSite(routes, None, clock)
 
 
@@ -109,10 +108,12 @@ def _client_routes(
     client: RelayClient,
     loaded: LoadedClient,
     steering: Steering,
-    clock: IReactorTime,
+    reactor: Any,
     history: History | None = None,
 ) -> Iterator[Route]:
+    clock = monotonic(reactor)
     yield from client_routes(client, loaded.path)
+    yield from store_routes(client, reactor)
     yield from steering_routes(steering, loaded.path, clock)
     read = None if history is None else history.read
     own = own_client_routes(client, steering, clock.seconds, _wall_clock, read)

@@ -1,23 +1,25 @@
-"""frp's API of a client: how its proxies stand, and what its file has."""
+"""frp's API of a client: how its proxies stand, what they are, and what its file has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
+from relaykit.administration.definition_objects import definition_object
 from relaykit.administration.routes import Route
 from relaykit.client.status import HealthState, RegistrationState
+from relaykit.config.definitions import LISTS, Source
 from relaykit.options import option_fields
 
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
     from relaykit.client.status import ProxyStatus
-    from relaykit.config.load import ConfiguredProxy
+    from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor
     from relaykit.options import Options
 
 __all__ = ["MOST_FILE_BYTES", "client_routes"]
@@ -44,6 +46,8 @@ def client_routes(client: RelayClient, path: str) -> Iterator[Route]:
     api = _ClientApi(client, path)
     yield Route(method="GET", path="/api/status", handler=api.status)
     yield Route(method="GET", path="/api/config", handler=api.config, is_private=True)
+    yield Route(method="GET", path="/api/proxy/{name}/config", handler=api.proxy, is_private=True)
+    yield Route(method="GET", path="/api/visitor/{name}/config", handler=api.visitor, is_private=True)
 
 
 @frozen
@@ -75,6 +79,26 @@ class _ClientApi:
             raise _invalid(f"open {self._path}: it has more than {MOST_FILE_BYTES} bytes")
         return Answer(type="text/plain; charset=utf-8", body=content)
 
+    def proxy(self, call: Call) -> Answer:
+        """A proxy as the client works with it, or as it is kept switched off."""
+        return self._effective(call.names["name"], "proxies", self._client.proxies)
+
+    def visitor(self, call: Call) -> Answer:
+        """A visitor likewise."""
+        return self._effective(call.names["name"], "visitors", self._client.visitors)
+
+    def _effective(
+        self, name: str, list_name: str, entries: Sequence[ConfiguredProxy | ConfiguredVisitor]
+    ) -> Answer:
+        definitions, store = self._client.definitions, self._client.store
+        entry = next((each for each in entries if each.common.name == name), None)
+        if entry is not None and definitions is not None:
+            return json_answer(definition_object(definitions.effective(entry)))
+        kept = None if store is None else store.lists[list_name].get(name)
+        if kept is None:
+            raise CallFailed(HTTPStatus.NOT_FOUND, f'{LISTS[list_name]} "{name}" not found')
+        return json_answer(definition_object(kept.table))
+
     def _proxy(self, status: ProxyStatus, proxy: ConfiguredProxy) -> dict[str, str]:
         is_refused = status.state is RegistrationState.REFUSED
         common = proxy.common
@@ -86,6 +110,7 @@ class _ClientApi:
             "local_addr": f"{common.local_ip}:{common.local_port}" if common.local_port else "",
             "plugin": proxy.plugin,
             "remote_addr": "" if is_refused else self._remote(status, proxy.options),
+            **({"source": proxy.source.value} if proxy.source is Source.STORE else {}),
         }
 
     def _remote(self, status: ProxyStatus, options: Options) -> str:

@@ -104,9 +104,11 @@ def _object(body: bytes, kind: str) -> dict[str, Any]:
         if sum(1 for _ in _OPENING.finditer(text)) > _MOST_DEPTH:
             _refuse_depth(text)
         whole = json.loads(text, parse_constant=_refuse)
+        # What cannot be written again is none: half of a character, or a number beyond all.
+        json.dumps(whole, ensure_ascii=False, allow_nan=False).encode()
     except json.JSONDecodeError as error:
         raise _bad(f"parse JSON error: {_go_words(error)}") from None
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(f"parse JSON error: {error}") from None
     if whole is None:
         return {}

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.logger import Logger
 
 from relaykit.client.exchanges import ExchangeObservers
+from relaykit.client.keeping import Keeping
 from relaykit.client.network import Network, make_network
 from relaykit.client.registrar import proxy_type_of
 from relaykit.client.run import ClientRun
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from relaykit.config.definitions import Definitions
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
     from relaykit.config.schema import ClientConfig
+    from relaykit.config.store import Store
     from relaykit.interfaces import IBackend, IExchangeObserver, IFlow, IProver, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
@@ -60,6 +62,7 @@ class RelayClient(MultiService):
     :param state: where it keeps what outlives a restart.
     :param make_network: called when the service starts.
     :param prover: proves who it is; None for one that proves the token, as the configuration says.
+    :ivar keeping: changes what is kept beside the files, where there is a store.
     """
 
     log = Logger()
@@ -78,7 +81,9 @@ class RelayClient(MultiService):
         self._config = config = loaded.config
         self._proxies: Sequence[ConfiguredProxy] = loaded.proxies
         self._visitors: Sequence[ConfiguredVisitor] = loaded.visitors
-        self._definitions = loaded.definitions
+        self._loaded = loaded
+        """What the files say, and what is kept beside them."""
+        self.keeping = Keeping(self._present_store, self._take_store)
         self._token = token
         self._types = types
         self._reactor = monotonic(reactor)
@@ -170,14 +175,35 @@ class RelayClient(MultiService):
 
     async def _reloaded(self, loaded: LoadedClient, token: Secret) -> Changes[ClientConfig]:
         found = changes(self._config, loaded.config)
+        loaded = self._beside_store(loaded)
         if found.keys[Effect.AT_LOGIN] or token != self._token:
             self._check(loaded.proxies, loaded.visitors)
             await self._log_in_anew(found.config, token)
-        # A new session begins with what it is for.
+        # A new session begins with what it is for; what is kept may be another by now.
+        loaded = self._beside_store(loaded)
         self.update(loaded.proxies, loaded.visitors)
-        self._config, self._token = found.config, token
-        self._definitions = loaded.definitions
+        self._config, self._token, self._loaded = found.config, token, loaded
         return found
+
+    def _take_store(self, store: Store) -> None:
+        """Goes on with another store, as by :meth:`update`; nothing else is read again."""
+        loaded = self._loaded.with_store(store)
+        self.update(loaded.proxies, loaded.visitors)
+        self._loaded = loaded
+
+    def _present_store(self) -> Store:
+        assert self._loaded.store is not None
+        return self._loaded.store
+
+    def _beside_store(self, loaded: LoadedClient) -> LoadedClient:
+        """What files say now, with what is kept, whatever is in the file of the store.
+
+        :raises ConfigurationProblems: an entry of the store cannot be used beside them.
+        """
+        store = self._loaded.store
+        if store is None or loaded.definitions is None:
+            return loaded
+        return loaded.with_store(store.read_again(loaded.definitions))
 
     def _check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
         """Looks whether these can be what is registered and visited.
@@ -267,7 +293,12 @@ class RelayClient(MultiService):
     @property
     def definitions(self) -> Definitions | None:
         """What makes sense of single proxies and visitors beside these; None where it was made of none."""
-        return self._definitions
+        return self._loaded.definitions
+
+    @property
+    def store(self) -> Store | None:
+        """What is kept beside the files; None where nothing is."""
+        return self._loaded.store
 
     @property
     def is_connected(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from relaykit.config.canonical import canonical_proxy, canonical_visitor
 from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
@@ -46,12 +47,6 @@ class ConfiguredProxy:
     source: Source = field(default=Source.FILE, eq=False)
     given: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
-    @classmethod
-    def of(cls, entry: ProxyEntry, user: str, source: Source = Source.FILE) -> ConfiguredProxy:
-        """The proxy of an entry, which is checked; ``user`` is the client's own."""
-        common = entry.completed(user)
-        return cls(common, entry.options, entry.common.type, entry.plugin_type, source, entry.table)
-
 
 @frozen
 class ConfiguredVisitor:
@@ -63,10 +58,16 @@ class ConfiguredVisitor:
     source: Source = field(default=Source.FILE, eq=False)
     given: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
-    @classmethod
-    def of(cls, entry: VisitorEntry, user: str, source: Source = Source.FILE) -> ConfiguredVisitor:
-        """The visitor of an entry, which is checked; ``user`` is the client's own."""
-        return cls(entry.completed(user), entry.options, entry.common.type, source, entry.table)
+
+def proxy_of(entry: ProxyEntry, user: str, source: Source = Source.FILE) -> ConfiguredProxy:
+    """The proxy of an entry, which is checked; ``user`` is the client's own."""
+    common = entry.completed(user)
+    return ConfiguredProxy(common, entry.options, entry.common.type, entry.plugin_type, source, entry.table)
+
+
+def visitor_of(entry: VisitorEntry, user: str, source: Source = Source.FILE) -> ConfiguredVisitor:
+    """The visitor of an entry, likewise."""
+    return ConfiguredVisitor(entry.completed(user), entry.options, entry.common.type, source, entry.table)
 
 
 @frozen
@@ -107,12 +108,19 @@ class Definitions:
         visitors = entries.visitors([table]) if list_name == "visitors" else []
         unread = len(report.problems)
         made: tuple[ConfiguredProxy | ConfiguredVisitor, ...] = (
-            *(ConfiguredProxy.of(each, self.config.user, Source.STORE) for each in proxies),
-            *(ConfiguredVisitor.of(each, self.config.user, Source.STORE) for each in visitors),
+            *(proxy_of(each, self.config.user, Source.STORE) for each in proxies),
+            *(visitor_of(each, self.config.user, Source.STORE) for each in visitors),
         )
         problems = tuple(_of_table(each, list_name) for each in report.problems)
         warnings = tuple(_of_table(each, list_name) for each in report.warnings)
         return CheckedDefinition(next(iter(made), None), problems[:unread], problems[unread:], warnings)
+
+    def effective(self, entry: ConfiguredProxy | ConfiguredVisitor) -> dict[str, Any]:
+        """The table of an entry as frp writes it, with what was left open."""
+        found: Any = self.types.get(entry.type_name)
+        if isinstance(entry, ConfiguredProxy):
+            return canonical_proxy(entry.given, found.proxy_options, complete=True)
+        return canonical_visitor(entry.given, found.visitor_options, complete=True)
 
 
 def _of_table(problem: ConfigurationProblem, list_name: str) -> ConfigurationProblem:

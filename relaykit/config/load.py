@@ -9,8 +9,14 @@ from typing import Any, Literal, TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor, Definitions
-from relaykit.config.problems import ConfigurationProblem, Findings, Report
+from relaykit.config.definitions import (
+    ConfiguredProxy,
+    ConfiguredVisitor,
+    Definitions,
+    proxy_of,
+    visitor_of,
+)
+from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems, Findings, Report
 from relaykit.config.reading.decoding import Given, Reader, own_keys
 from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
 from relaykit.config.reading.files import read_file
@@ -19,6 +25,7 @@ from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type
 from relaykit.config.rules.checking import check_client, check_server, nested_problems
 from relaykit.config.rules.completing import complete_client, complete_server
 from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.store import Store, read_store, store_path
 from relaykit.config.text.documents import Document, Format, KeyPath, key_path
 from relaykit.errors import PluginError
 from relaykit.options import (
@@ -67,7 +74,9 @@ class LoadedClient:
     """A client's configuration: complete, and checked; what is disabled or not in ``start`` is left out.
 
     ``path`` is the file that it was read from; empty for none.  ``definitions`` makes sense of single proxies
-    and visitors beside these.
+    and visitors beside these.  ``store`` is what is kept beside the files, None where nothing is: of those
+    that have the same name, its proxy or visitor is started.  ``of_files`` are those that the files alone
+    would start.
     """
 
     config: ClientConfig
@@ -76,9 +85,24 @@ class LoadedClient:
     warnings: tuple[ConfigurationProblem, ...]
     path: str = field(default="", eq=False)
     definitions: Definitions | None = field(default=None, eq=False, repr=False)
+    store: Store | None = field(default=None, eq=False, repr=False)
+    of_files: tuple[tuple[ConfiguredProxy, ...], tuple[ConfiguredVisitor, ...]] = field(
+        default=((), ()), eq=False, repr=False
+    )
+
+    def with_store(self, store: Store) -> LoadedClient:
+        """The same with what is kept now, which was read beside these files."""
+        proxies, visitors = self.of_files
+        return evolve(
+            self,
+            proxies=_merged(proxies, store.proxies(self.config)),
+            visitors=_merged(visitors, store.visitors(self.config)),
+            store=store,
+        )
 
 
 LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
+EntryT = TypeVar("EntryT", ConfiguredProxy, ConfiguredVisitor)
 
 
 def load_server(
@@ -115,16 +139,28 @@ def load_client(
     cwd: str = "",
     token_given: bool = False,
     text: str | None = None,
+    stored: bool = True,
 ) -> LoadedClient:
-    """Reads a client's file and the files it includes; see :func:`load_server`.
+    """Reads a client's file, the files it includes, and its store; see :func:`load_server`.
 
-    ``text`` is what counts as the content of the file, which is not read then.
+    ``text`` is what counts as the content of the file, which is not read then.  Without ``stored``, what is
+    in the store is left out: a client that runs has it.
 
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
     reader = _opened(path, environ, strict, cwd, "client", text)
     loaded = _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
-    return evolve(loaded, path=os.path.join(cwd, path))
+    loaded = evolve(loaded, path=os.path.join(cwd, path))
+    return _with_store(loaded) if stored and loaded.config.store.path else loaded
+
+
+def _with_store(loaded: LoadedClient) -> LoadedClient:
+    assert loaded.definitions is not None
+    path = store_path(loaded.path, loaded.config.store.path)
+    try:
+        return loaded.with_store(read_store(path, loaded.definitions))
+    except ConfigurationProblems as error:
+        raise ConfigurationProblems(error.problems, loaded.warnings) from error
 
 
 def role_of(
@@ -271,13 +307,9 @@ class _Client:
         reader.findings(found, ())
         self._check_names(self._proxies)
         self._check_names(self._visitors)
-        proxies = [
-            ConfiguredProxy.of(entry, config.user) for entry in self._proxies if _is_started(entry, config)
-        ]
+        proxies = [proxy_of(entry, config.user) for entry in self._proxies if _is_started(entry, config)]
         self._check_exclusive(each for each in self._proxies if _is_started(each, config))
-        visitors = [
-            ConfiguredVisitor.of(entry, config.user) for entry in self._visitors if _is_started(entry, config)
-        ]
+        visitors = [visitor_of(entry, config.user) for entry in self._visitors if _is_started(entry, config)]
         self._check_named_visitors([each for each in self._visitors if _is_started(each, config)])
         self._report.raise_problems()
         return LoadedClient(
@@ -286,6 +318,7 @@ class _Client:
             tuple(visitors),
             tuple(self._report.warnings),
             definitions=Definitions(reader, self._types, config),
+            of_files=(tuple(proxies), tuple(visitors)),
         )
 
     def _read(self, reader: Reader) -> ClientConfig:
@@ -366,6 +399,12 @@ class _Client:
 
 
 _LISTS = ("proxies", "visitors")
+
+
+def _merged(of_files: Iterable[EntryT], of_store: Iterable[EntryT]) -> tuple[EntryT, ...]:
+    """What is started: of those with the same name, the one of the store."""
+    found = {each.common.name: each for each in of_files}
+    return tuple((found | {each.common.name: each for each in of_store}).values())
 
 
 def _are_grouped(one: ProxyEntry, other: ProxyEntry) -> bool:

@@ -52,7 +52,6 @@ SERVER_KEYS: Sequence[Unavailable] = (
 CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("featureGates", "feature gates"),
-    Unavailable("store.path", "the store", refused=True),
     Unavailable("webServer.assetsDir", "the dashboard"),
     Unavailable("webServer.pprofEnable", "profiling pages"),
 )

@@ -69,7 +69,8 @@ class RoleOptions(usage.Options):
             raise usage.UsageError(f"cannot log to {error.filename}: {error.strerror}") from error
 
         def read_again(strict: bool | None) -> ServerAssembly | ClientAssembly:
-            return self.read(evolve(files, folder=folder, strict=files.strict if strict is None else strict))
+            now = files.strict if strict is None else strict
+            return self.read(evolve(files, folder=folder, strict=now, stored=False))
 
         self["read"] = read_again
         self["files"] = evolve(files, folder=folder)

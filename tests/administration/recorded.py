@@ -21,6 +21,7 @@ _COMPARED = ("content-type", "www-authenticate", "location", "x-content-type-opt
 
 _NO_PAGES = "there are no pages"
 _NO_METRICS = "there are no metrics"
+_NO_PLUGIN = "this plugin is not there yet"
 OTHERWISE: Mapping[str, str] = {
     "root": _NO_PAGES,
     "root no auth": _NO_PAGES,
@@ -30,6 +31,10 @@ OTHERWISE: Mapping[str, str] = {
     "metrics": _NO_METRICS,
     "metrics no auth": _NO_METRICS,
     "metrics after": _NO_METRICS,
+    "proxy config plug": _NO_PLUGIN,
+    "store post plugin proxy": _NO_PLUGIN,
+    "store delete pl": _NO_PLUGIN,
+    "effective before login": "definitions are told without a session, too",
 }
 """Cases that are answered otherwise, with the reason."""
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.administration.client import MOST_FILE_BYTES, client_routes
 from relaykit.client.status import ClientStatus, Health, HealthState, ProxyStatus, RegistrationState
-from relaykit.config.load import ConfiguredProxy
+from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor, Definitions, Source
 from relaykit.config.schema import ClientConfig
+from relaykit.config.store import Store, stored
 from relaykit.options import Options, ProxyCommon
 from relaykit.proxies.stcp import StcpOptions
 from relaykit.proxies.tcp import TcpOptions
-from tests.administration.exchanges import KNOWN, SECURED, Connection, Told, whole
+from tests.administration.exchanges import KNOWN, OPEN, SECURED, Connection, Told, whole
+from tests.config.test_canonical import definitions
 
 
 @define
@@ -25,6 +27,9 @@ class FakeClient:
     proxies: list[ConfiguredProxy]
     now: ClientStatus
     config: ClientConfig = field(default=ClientConfig(server_addr="relay.example"))
+    visitors: list[ConfiguredVisitor] = field(factory=list)
+    definitions: Definitions | None = None
+    store: Store | None = None
 
     def status(self) -> ClientStatus:
         """How it stands."""
@@ -139,6 +144,38 @@ class ClientTests(SynchronousTestCase):
         ).json
         self.assertEqual(list(told), ["stcp", "tcp"])
         self.assertEqual([each["name"] for each in told["tcp"]], ["a", "b"])
+
+    def test_source(self) -> None:
+        """What is kept beside the files is told to be so."""
+        ssh = evolve(configured("ssh", TcpOptions()), source=Source.STORE)
+        self.assertEqual(self.status(ssh, state=RegistrationState.WAITING)["source"], "store")
+
+    def test_effective(self) -> None:
+        """What the client works with is told with what was left open; what is switched off as it is kept."""
+        read = definitions()
+        table = {"name": "a", "type": "tcp", "localPort": 22}
+        entry = read.check("proxies", table).entry
+        assert isinstance(entry, ConfiguredProxy)
+        off = {"name": "b", "type": "tcp", "enabled": False}
+        kept = read.check("proxies", off).entry
+        assert kept is not None
+        store = Store("/s").having("proxies", stored(read, off, kept))
+        client = FakeClient([entry], ClientStatus(), definitions=read, store=store)
+        told = self.asked(client, "/api/proxy/a/config").json
+        self.assertEqual((told["name"], told["type"], told["tcp"]["localIP"]), ("a", "tcp", "127.0.0.1"))
+        self.assertFalse(self.asked(client, "/api/proxy/b/config").json["tcp"]["enabled"])
+        for target, text in (("proxy/c", 'proxy "c" not found'), ("visitor/a", 'visitor "a" not found')):
+            answer = self.asked(client, f"/api/{target}/config")
+            self.assertEqual((answer.status, answer.json["Msg"]), (404, text))
+
+    def test_private(self) -> None:
+        """Definitions have secrets: without a password nobody gets them."""
+        client: Any = FakeClient([], ClientStatus())
+        site, _ = whole(client_routes(client, ""), OPEN)
+        connection = Connection(site)
+        connection.ask("GET", "/api/proxy/a/config")
+        connection.ask("GET", "/api/visitor/a/config")
+        self.assertEqual([each.status for each in connection.answers()], [403, 403])
 
     def test_config(self) -> None:
         """The file is told as it is, and why it cannot be."""

@@ -71,7 +71,8 @@ class ReadDefinitionTests(SynchronousTestCase):
             ),
         ):
             self.assertEqual(self.refused(sent), f"parse JSON error: {words}")
-        self.assertIn("parse JSON error: ", self.refused(b'"\xff"'))
+        for sent in (b'"\xff"', b'{"name": "\\ud800"}', b'{"a": 1e999}', b"1" * 5000):
+            self.assertIn("parse JSON error: ", self.refused(sent))
 
     def test_incomplete(self) -> None:
         """So is what has no name, no type, or not the one block of that."""

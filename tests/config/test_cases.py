@@ -98,7 +98,6 @@ DEVIATIONS = (
         "transport.connectServerLocalIP",
         "c478",
     ),
-    Deviation("proxies kept there would be missing", "the store: not available yet", "store.path", "c498"),
 )
 """Every case in which frp takes a file and relaykit does not."""
 

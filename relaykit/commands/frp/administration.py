@@ -66,6 +66,7 @@ def _run(call: Call, context: CommandContext, method: str, path: str, text_of: A
             allow_unsafe=call["allow-unsafe"],
             # Nobody logs in here.
             token_given=True,
+            stored=False,
         ),
         context.say,
     )

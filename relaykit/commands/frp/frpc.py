@@ -85,7 +85,8 @@ def verify(call: Call, context: CommandContext) -> int:
     if not path:
         context.say("frpc: the configuration file is not specified")
         return 0
-    if _load_file(path, call, context, ProxyTypes.installed()) is None:
+    load = partial(_load, path, call, context, ProxyTypes.installed(), stored=False)
+    if loaded_or_said(load, context.say) is None:
         return 1
     context.say(f"frpc: the configuration file {path} syntax is ok")
     return 0
@@ -96,7 +97,13 @@ def _load_file(path: str, call: Call, context: CommandContext, types: ProxyTypes
 
 
 def _load(
-    path: str, call: Call, context: CommandContext, types: ProxyTypes, strict: bool | None = None
+    path: str,
+    call: Call,
+    context: CommandContext,
+    types: ProxyTypes,
+    strict: bool | None = None,
+    *,
+    stored: bool = True,
 ) -> LoadedClient:
     return load_client(
         path,
@@ -104,6 +111,7 @@ def _load(
         environ=context.environ,
         strict=call["strict-config"] if strict is None else strict,
         allow_unsafe=call["allow-unsafe"],
+        stored=stored,
     )
 
 
@@ -114,7 +122,7 @@ def _read_again(
 
     :raises RelaykitError: it cannot be used.
     """
-    return _assembly(_load(path, call, context, types, strict), context, types)
+    return _assembly(_load(path, call, context, types, strict, stored=False), context, types)
 
 
 def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> int:

@@ -81,6 +81,7 @@ def _configured(call: Call, context: CommandContext) -> str:
             environ=context.environ,
             strict=call["strict-config"],
             allow_unsafe=call["allow-unsafe"],
+            stored=False,
         )
     except RelaykitError:
         return ClientConfig().nat_hole_stun_server
