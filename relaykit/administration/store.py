@@ -66,6 +66,8 @@ class _Writer:
 
     _write: BlockingCall
 
+    log = Logger()
+
     async def __call__(self, store: Store) -> None:
         """Has a store be on the disk, and nothing else changed.
 
@@ -80,10 +82,19 @@ class _Writer:
         try:
             await self._write(partial(_replace, Path(store.path), content))
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise _not_persisted(f"{error.filename or store.path}: {reason}") from error
+            raise self._failed(store, (error.strerror or str(error)).lower()) from error
         except DeadlinePassed as error:
-            raise _not_persisted(f"{store.path}: not within {WRITE_S:g} seconds") from error
+            raise self._failed(store, f"not within {WRITE_S:g} seconds") from error
+
+    def _failed(self, store: Store, reason: str) -> CallFailed:
+        self.log.warn(
+            "store: {path} cannot be written: {reason}; nothing was changed",
+            path=store.path,
+            reason=reason,
+            problem="store-file",
+        )
+        text = f"failed to persist: {store.path}: {reason}"
+        return CallFailed(HTTPStatus.INTERNAL_SERVER_ERROR, text)
 
 
 @frozen
@@ -211,7 +222,3 @@ def _joined(problems: tuple[ConfigurationProblem, ...]) -> str:
 
 def _bad(text: str) -> CallFailed:
     return CallFailed(HTTPStatus.BAD_REQUEST, text)
-
-
-def _not_persisted(detail: str) -> CallFailed:
-    return CallFailed(HTTPStatus.INTERNAL_SERVER_ERROR, f"failed to persist: {detail}")

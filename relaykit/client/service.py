@@ -175,12 +175,13 @@ class RelayClient(MultiService):
 
     async def _reloaded(self, loaded: LoadedClient, token: Secret) -> Changes[ClientConfig]:
         found = changes(self._config, loaded.config)
-        loaded = self._beside_store(loaded)
+        loaded, store = self._beside_store(loaded), self.store
         if found.keys[Effect.AT_LOGIN] or token != self._token:
             self._check(loaded.proxies, loaded.visitors)
             await self._log_in_anew(found.config, token)
-        # A new session begins with what it is for; what is kept may be another by now.
-        loaded = self._beside_store(loaded)
+        # A new session begins with what it is for.
+        if self.store is not store:
+            loaded = self._beside_store(loaded)
         self.update(loaded.proxies, loaded.visitors)
         self._config, self._token, self._loaded = found.config, token, loaded
         return found

@@ -707,6 +707,14 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "The file with the token, or with another secret, cannot be used.",
         "Make it with relaykit token > FILE, and give the path.",
     ),
+    "store-file": KnownProblem(
+        "The store cannot be written",
+        "A proxy or visitor was to be kept, changed or deleted while the client runs, and the file of the "
+        "store (store.path) could not be replaced: what is kept, and what runs, is as it was.",
+        "Make room on the disk, or have store.path be in a folder that the user of the program may write to, "
+        "and try again.",
+        is_for_client=True,
+    ),
     "state-directory": KnownProblem(
         "The state directory cannot be used",
         "What is kept from one start to the next cannot be kept or read: there is no folder for it, or it "

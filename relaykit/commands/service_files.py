@@ -96,6 +96,10 @@ class _Found:
                 f"{named.key}: the service cannot write {path}; write to {_LOGS}/relaykit/{path.name}, or "
                 "leave the key out: the journal has the log then"
             )
+        elif named.key == "store.path":
+            self.notes.append(
+                f"{named.key}: the service cannot write {path}; have it write {self._state / path.name}"
+            )
         else:
             self.notes.append(
                 f"{named.key}: the service cannot write {path}; leave the key out, for it has {self._state}"

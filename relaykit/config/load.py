@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+import msgspec
 from attrs import define, evolve, field, frozen
 
 from relaykit.config.definitions import (
@@ -25,6 +26,7 @@ from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type
 from relaykit.config.rules.checking import check_client, check_server, nested_problems
 from relaykit.config.rules.completing import complete_client, complete_server
 from relaykit.config.schema import ClientConfig, ServerConfig
+from relaykit.config.schema.client import StoreConfig
 from relaykit.config.store import Store, read_store, store_path
 from relaykit.config.text.documents import Document, Format, KeyPath, key_path
 from relaykit.errors import PluginError
@@ -151,14 +153,17 @@ def load_client(
     reader = _opened(path, environ, strict, cwd, "client", text)
     loaded = _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
     loaded = evolve(loaded, path=os.path.join(cwd, path))
-    return _with_store(loaded) if stored and loaded.config.store.path else loaded
+    if not loaded.config.store.path:
+        return loaded
+    store = StoreConfig(path=store_path(loaded.path, loaded.config.store.path))
+    loaded = evolve(loaded, config=msgspec.structs.replace(loaded.config, store=store))
+    return _with_store(loaded) if stored else loaded
 
 
 def _with_store(loaded: LoadedClient) -> LoadedClient:
     assert loaded.definitions is not None
-    path = store_path(loaded.path, loaded.config.store.path)
     try:
-        return loaded.with_store(read_store(path, loaded.definitions))
+        return loaded.with_store(read_store(loaded.config.store.path, loaded.definitions))
     except ConfigurationProblems as error:
         raise ConfigurationProblems(error.problems, loaded.warnings) from error
 

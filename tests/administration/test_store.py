@@ -244,6 +244,7 @@ class StoreTests(StoreTestCase):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
         self.patch(store_module, "replace_file", fail)
+        captured = self.enterContext(capturedLogs())
         for method, target, body in (
             ("POST", "proxies", tcp("b")),
             ("PUT", "proxies/a", tcp("a", remotePort=5)),
@@ -255,6 +256,7 @@ class StoreTests(StoreTestCase):
                 (500, f"failed to persist: {self.path}: no space left on device"),
             )
         self.assertEqual((self.started(), self.path.read_bytes()), ({"ssh": "file", "a": "store"}, before))
+        self.assertEqual([each["problem"] for each in captured], ["store-file"] * 3)
 
     def test_folder(self) -> None:
         """So it is where the folder is none."""

@@ -85,6 +85,10 @@ class ServiceFilesTests(SynchronousTestCase):
             self.assertEqual(found.logs, logs)
             self.assertEqual(bool(found.notes), bool(said))
             self.assertIn(said, "\n".join(found.notes))
+        (note,) = service_files("client", [NamedFile("store.path", "/etc/s.json", FileUse.WRITTEN)]).notes
+        self.assertIn("have it write /var/lib/relaykit-client/s.json", note)
+        kept = NamedFile("store.path", "/var/lib/relaykit-client/s.json", FileUse.WRITTEN)
+        self.assertEqual(service_files("client", [kept]).notes, ())
         (note,) = service_files("server", [NamedFile("stateDir", "/srv/state", FileUse.WRITTEN)]).notes
         self.assertIn("it has /var/lib/relaykit-server", note)
 

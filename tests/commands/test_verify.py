@@ -55,6 +55,17 @@ class VerifyTests(SynchronousTestCase):
         self.assertIn("through the forward proxy: tcp", printed.stdout)
         self.assertNotIn("quic", printed.stdout)
 
+    def test_store(self) -> None:
+        """What is kept beside a client's file is looked at, too."""
+        printed = self.verify('store.path = "verified.json"\n' + CLIENT)
+        self.assertEqual(printed.status, 0)
+        store = self.path.absolute().with_name("verified.json")
+        store.write_text('{"proxies": [{"name": "b", "type": "tcp", "localPort": 99999}]}')
+        self.addCleanup(store.unlink)
+        printed = run_printed(["verify", "-c", str(self.path)])
+        self.assertEqual(printed.status, 1)
+        self.assertIn(f"{store}: proxies[0].localPort", printed.stderr)
+
     def test_file(self) -> None:
         """The flag before the file may be left out; two files are one too many, for all commands with one."""
         path = Path(self.mktemp())

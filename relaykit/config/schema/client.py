@@ -193,7 +193,11 @@ class VirtualNet(Options, frozen=True, kw_only=True):
 class StoreConfig(Options, frozen=True, kw_only=True):
     """Proxies and visitors that the administration API keeps."""
 
-    path: Annotated[str, doc("JSON file, relative to the configuration file's directory; empty: none.")] = ""
+    path: Annotated[
+        str,
+        file(FileUse.WRITTEN),
+        doc("JSON file, relative to the configuration file's directory; empty: none."),
+    ] = ""
 
 
 class ClientConfig(Options, frozen=True, kw_only=True):
