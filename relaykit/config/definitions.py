@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -12,8 +12,11 @@ from relaykit.config.canonical import canonical_proxy, canonical_visitor
 from relaykit.config.problems import ConfigurationProblem, Report
 from relaykit.config.reading.decoding import Reader
 from relaykit.config.reading.entries import EntryReader, ProxyEntry, VisitorEntry
+from relaykit.config.rules.neighbors import PortsWanted, visitor_problems
 from relaykit.config.schema import ClientConfig
 from relaykit.config.text.documents import Document, Format
+from relaykit.escaping import shown
+from relaykit.interfaces import IGroupableProxyType
 from relaykit.options import Options, ProxyCommon, VisitorCommon
 from relaykit.plugins import ProxyTypes
 
@@ -95,10 +98,27 @@ class Definitions:
     types: ProxyTypes
     config: ClientConfig
 
-    def check(self, list_name: str, table: Mapping[str, Any], *, strict: bool = True) -> CheckedDefinition:
+    @classmethod
+    def beside(cls, reader: Reader, types: ProxyTypes, config: ClientConfig) -> Definitions:
+        """What reads definitions beside a file; it keeps of the file what it needs."""
+        document = reader.document
+        table = document.value if isinstance(document.value, Mapping) else {}
+        top = {key: value for key, value in table.items() if key.casefold() not in LISTS}
+        main = Reader(Report(), Document(top, document.format), type_keys=reader.type_keys)
+        return cls(main, types, config)
+
+    def check(
+        self,
+        list_name: str,
+        table: Mapping[str, Any],
+        *,
+        strict: bool = True,
+        neighbors: Iterable[ConfiguredProxy | ConfiguredVisitor] = (),
+    ) -> CheckedDefinition:
         """What a table is as an entry of one of :data:`LISTS`, and what is wrong with it.
 
-        Without ``strict``, unknown keys are ignored.
+        Without ``strict``, unknown keys are ignored.  ``neighbors`` are what is started beside it, of which
+        one of the same name gives way to it.
         """
         report = Report()
         document = Document({list_name: [table]}, Format.JSON)
@@ -111,9 +131,31 @@ class Definitions:
             *(proxy_of(each, self.config.user, Source.STORE) for each in proxies),
             *(visitor_of(each, self.config.user, Source.STORE) for each in visitors),
         )
+        entered: tuple[ProxyEntry | VisitorEntry, ...] = (*proxies, *visitors)
+        for entry in entered:
+            if entry.common.enabled:
+                self._warn_of_neighbors(entry, neighbors)
         problems = tuple(_of_table(each, list_name) for each in report.problems)
         warnings = tuple(_of_table(each, list_name) for each in report.warnings)
         return CheckedDefinition(next(iter(made), None), problems[:unread], problems[unread:], warnings)
+
+    def _warn_of_neighbors(
+        self, entry: ProxyEntry | VisitorEntry, neighbors: Iterable[ConfiguredProxy | ConfiguredVisitor]
+    ) -> None:
+        others = [each for each in neighbors if each.common.name != entry.common.name]
+        if isinstance(entry, ProxyEntry):
+            wanted = PortsWanted()
+            for each in others:
+                if isinstance(each, ConfiguredProxy):
+                    # What these want of each other is no matter of the one that is looked at.
+                    list(wanted.add(_Neighbor.of(each, self.types)))
+            found = wanted.add(entry)
+        else:
+            started = {each.common.name: each.options for each in others}
+            name = entry.common.name
+            found = visitor_problems(name, entry.options, {**started, name: entry.options})
+        for problem in found:
+            entry.reader.warning((*entry.path, problem.key), problem.reason, subject=entry.subject)
 
     def effective(self, entry: ConfiguredProxy | ConfiguredVisitor) -> dict[str, Any]:
         """The table of an entry as frp writes it, with what was left open."""
@@ -121,6 +163,26 @@ class Definitions:
         if isinstance(entry, ConfiguredProxy):
             return canonical_proxy(entry.given, found.proxy_options, complete=True)
         return canonical_visitor(entry.given, found.visitor_options, complete=True)
+
+
+@frozen
+class _Neighbor:
+    """A proxy that is started, as one that is defined beside it sees it."""
+
+    subject: str
+    common: ProxyCommon
+    options: Options
+    is_groupable: bool
+
+    @classmethod
+    def of(cls, proxy: ConfiguredProxy, types: ProxyTypes) -> _Neighbor:
+        """What it is to others."""
+        return cls(
+            f'{LISTS["proxies"]} "{shown(proxy.common.name)}"',
+            proxy.common,
+            proxy.options,
+            IGroupableProxyType.providedBy(types.get(proxy.type_name)),
+        )
 
 
 def _of_table(problem: ConfigurationProblem, list_name: str) -> ConfigurationProblem:

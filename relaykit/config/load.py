@@ -25,6 +25,7 @@ from relaykit.config.reading.includes import included_files
 from relaykit.config.reading.type_keys import CLIENT_HALVES, SERVER_HALVES, type_keys
 from relaykit.config.rules.checking import check_client, check_server, nested_problems
 from relaykit.config.rules.completing import complete_client, complete_server
+from relaykit.config.rules.neighbors import PortsWanted, visitor_problems
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.client import StoreConfig
 from relaykit.config.store import Store, read_store, store_path
@@ -33,8 +34,6 @@ from relaykit.errors import PluginError
 from relaykit.options import (
     NamedFile,
     Options,
-    is_led_back,
-    named_visitors,
     option_fields,
     with_files,
 )
@@ -303,7 +302,8 @@ class _Client:
     _visitors: list[VisitorEntry] = field(factory=list, init=False)
 
     def load(self, reader: Reader) -> LoadedClient:
-        reader.type_keys = functools.cache(lambda: type_keys(self._types, CLIENT_HALVES))
+        # Definitions keep it, and must not keep all that is read here.
+        reader.type_keys = functools.cache(functools.partial(type_keys, self._types, CLIENT_HALVES))
         config = self._read(reader)
         for position, pattern in enumerate(config.includes):
             self._include(reader, ("includes", position), pattern)
@@ -313,7 +313,7 @@ class _Client:
         self._check_names(self._proxies)
         self._check_names(self._visitors)
         proxies = [proxy_of(entry, config.user) for entry in self._proxies if _is_started(entry, config)]
-        self._check_exclusive(each for each in self._proxies if _is_started(each, config))
+        self._check_ports(each for each in self._proxies if _is_started(each, config))
         visitors = [visitor_of(entry, config.user) for entry in self._visitors if _is_started(entry, config)]
         self._check_named_visitors([each for each in self._visitors if _is_started(each, config)])
         self._report.raise_problems()
@@ -322,7 +322,7 @@ class _Client:
             tuple(proxies),
             tuple(visitors),
             tuple(self._report.warnings),
-            definitions=Definitions(reader, self._types, config),
+            definitions=Definitions.beside(reader, self._types, config),
             of_files=(tuple(proxies), tuple(visitors)),
         )
 
@@ -361,31 +361,19 @@ class _Client:
                 included.main, included.type_keys = reader, reader.type_keys
                 self._read(included)
 
-    def _check_exclusive(self, entries: Iterable[ProxyEntry]) -> None:
+    def _check_ports(self, entries: Iterable[ProxyEntry]) -> None:
         """Warns of proxies of one type that want the same port of the server."""
-        first: dict[tuple[str, str, int], ProxyEntry] = {}
+        wanted = PortsWanted()
         for entry in entries:
-            for each in option_fields(type(entry.options)):
-                port = getattr(entry.options, each.name)
-                if not each.exclusive or not port:
-                    continue
-                other = first.setdefault((entry.common.type, each.key, port), entry)
-                if other is not entry and not _are_grouped(other, entry):
-                    what = f"{other.subject} wants the port {port} too: the server gives it to one of them"
-                    entry.reader.warning((*entry.path, each.key), what, subject=entry.subject)
+            for each in wanted.add(entry):
+                entry.reader.warning((*entry.path, each.key), each.reason, subject=entry.subject)
 
     def _check_named_visitors(self, entries: Sequence[VisitorEntry]) -> None:
         """Warns of visitors that name one which is not there, or which leads users back to them."""
         started = {each.common.name: each.options for each in entries}
         for entry in entries:
-            for key, name in named_visitors(entry.options).items():
-                if name not in started:
-                    what = f'there is no visitor "{name}": its users would be let go'
-                elif is_led_back(entry.common.name, name, started.get):
-                    what = f'the visitor "{name}" leads back to this one: its users would be let go'
-                else:
-                    continue
-                entry.reader.warning((*entry.path, key), what, subject=entry.subject)
+            for each in visitor_problems(entry.common.name, entry.options, started):
+                entry.reader.warning((*entry.path, each.key), each.reason, subject=entry.subject)
 
     def _check_names(self, entries: Sequence[ProxyEntry] | Sequence[VisitorEntry]) -> None:
         """Reports names that were given before, in any file, switched off or not."""
@@ -410,11 +398,6 @@ def _merged(of_files: Iterable[EntryT], of_store: Iterable[EntryT]) -> tuple[Ent
     """What is started: of those with the same name, the one of the store."""
     found = {each.common.name: each for each in of_files}
     return tuple((found | {each.common.name: each for each in of_store}).values())
-
-
-def _are_grouped(one: ProxyEntry, other: ProxyEntry) -> bool:
-    group = one.common.load_balancer.group
-    return bool(group) and one.is_groupable and other.common.load_balancer.group == group
 
 
 def _is_started(entry: ProxyEntry | VisitorEntry, config: ClientConfig) -> bool:

@@ -69,3 +69,11 @@ class DefinitionsTests(ConfigurationTestCase):
         """Warnings are told, too."""
         (warning,) = self.definitions.check("proxies", {"name": "a", "type": "tcp"}).warnings
         self.assertEqual(warning.key, "localPort")
+
+    def test_light(self) -> None:
+        """Of the files it keeps what is at the top, not all that they list."""
+        text = _FILE + "".join(f'[[proxies]]\nname = "a{n}"\ntype = "tcp"\n' for n in range(3))
+        read = self.client(text).definitions
+        assert read is not None
+        self.assertEqual(set(read.main.document.value), {"auth", "user", "udpPacketSize"})
+        self.assertEqual(read.main.document.lines, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from relaykit.config.problems import ConfigurationProblem
 
 if TYPE_CHECKING:
     from relaykit.administration.steering import Steering
+    from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor
 
 __all__ = ["MOST_TOLD", "check_routes"]
 
@@ -34,12 +35,17 @@ class _Text(msgspec.Struct):
     text: str
 
 
-def check_routes(definitions: Callable[[], Definitions | None], steering: Steering) -> Iterator[Route]:
+def check_routes(
+    definitions: Callable[[], Definitions | None],
+    neighbors: Callable[[], Mapping[str, Sequence[ConfiguredProxy | ConfiguredVisitor]]],
+    steering: Steering,
+) -> Iterator[Route]:
     """Having something looked at.
 
     :param definitions: answers what reads definitions at the moment; None where nothing does.
+    :param neighbors: answers what is started, by list.
     """
-    api = _CheckApi(definitions, steering)
+    api = _CheckApi(definitions, neighbors, steering)
     yield Route(
         method="POST",
         path=f"{PREFIX}/check",
@@ -56,6 +62,7 @@ def check_routes(definitions: Callable[[], Definitions | None], steering: Steeri
 @frozen
 class _CheckApi:
     _definitions: Callable[[], Definitions | None]
+    _neighbors: Callable[[], Mapping[str, Sequence[ConfiguredProxy | ConfiguredVisitor]]]
     _steering: Steering
 
     async def check(self, call: Call) -> Answer:
@@ -76,7 +83,8 @@ class _CheckApi:
         definitions = self._definitions()
         if definitions is None:
             raise CallFailed(HTTPStatus.BAD_REQUEST, "this client was made of no configuration")
-        checked = definitions.check(list_name, block_table(call.body, list_name))
+        table = block_table(call.body, list_name)
+        checked = definitions.check(list_name, table, neighbors=self._neighbors()[list_name])
         return _answer((*checked.unread, *checked.problems), checked.warnings)
 
 

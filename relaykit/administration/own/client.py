@@ -54,7 +54,11 @@ def own_client_routes(
     yield from user_routes(api.flows, wall_clock)
     yield from history_routes(history, wall_clock, _SUBJECTS)
     yield from form_routes(lambda: client.definitions)
-    yield from check_routes(lambda: client.definitions, steering)
+    yield from check_routes(
+        lambda: client.definitions,
+        lambda: {"proxies": client.proxies, "visitors": client.visitors},
+        steering,
+    )
 
 
 @frozen

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.administration.own.checking import MOST_TOLD, check_routes
 from relaykit.administration.steering import Steering
+from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.verifying import Verdict
 from tests.administration.exchanges import OPEN, SECURED, Connection, whole
@@ -27,7 +28,13 @@ class CheckTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.texts: list[str] = []
         self.verdict: Deferred[Verdict] = Deferred()
-        self.api = OwnApi(tuple(check_routes(definitions, Steering(verify=self.verify))))
+        self.api = OwnApi(tuple(check_routes(definitions, self.neighbors, Steering(verify=self.verify))))
+
+    def neighbors(self) -> dict[str, list[ConfiguredProxy | ConfiguredVisitor]]:
+        """What is started."""
+        entry = definitions().check("proxies", {"name": "b", "type": "tcp", "remotePort": 7}).entry
+        assert entry is not None
+        return {"proxies": [entry], "visitors": []}
 
     def verify(self, text: str) -> Deferred[Verdict]:
         """What a program answers of a text."""
@@ -55,6 +62,18 @@ class CheckTests(SynchronousTestCase):
             'remotPort (proxy "a"): unknown key (did you mean remotePort?)',
         )
         self.assertEqual([each["key"] for each in told["warnings"]], ["localPort"])
+
+    def test_neighbors(self) -> None:
+        """What another one wants, too, is worth a warning; not of the one that would give way."""
+        wanted = {"localPort": 1, "remotePort": 7}
+        for name, keys in (("a", ["remotePort"]), ("b", [])):
+            told = self.check({"name": name, "type": "tcp", "tcp": wanted}).json
+            self.assertEqual([each["key"] for each in told["warnings"]], keys)
+        off = self.check({"name": "a", "type": "tcp", "tcp": {**wanted, "enabled": False}}).json
+        self.assertEqual(off["warnings"], [])
+        block = {"serverName": "s", "secretKey": "k", "bindPort": 1, "fallbackTo": "nope"}
+        told = self.check({"name": "v", "type": "xtcp", "xtcp": block}, "/check?list=visitors").json
+        self.assertEqual([each["key"] for each in told["warnings"]], ["fallbackTo"])
 
     def test_incomplete(self) -> None:
         """What is not there yet is told like any other problem."""
@@ -84,13 +103,13 @@ class CheckTests(SynchronousTestCase):
 
     def test_no_file(self) -> None:
         """A client without a file has none to look at, and one without types no definitions."""
-        api = OwnApi(tuple(check_routes(lambda: None, Steering())))
+        api = OwnApi(tuple(check_routes(lambda: None, self.neighbors, Steering())))
         for value in ({"text": ""}, _TCP):
             self.assertEqual(api.ask("POST", "/check", json.dumps(value).encode()).status, 400)
 
     def test_private(self) -> None:
         """Whoever may not see the secrets of the files may not have files looked at."""
-        routes = tuple(check_routes(definitions, Steering()))
+        routes = tuple(check_routes(definitions, self.neighbors, Steering()))
         for guard, status in ((OPEN, 403), (SECURED, 401)):
             site, _ = whole(routes, guard)
             connection = Connection(site)
