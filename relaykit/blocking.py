@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.python.failure import Failure
 
@@ -102,9 +102,11 @@ class OneThread:
 
     def end(self) -> Deferred[None]:
         """Makes the calls that wait, and fires; then there is no thread any more."""
+        calls = self._calls
+        if calls is None:
+            return succeed(None)
         ended = self._call(lambda: None)
-        assert self._calls is not None
-        self._calls.put(None)
+        calls.put(None)
         self._calls = None
         return ended
 

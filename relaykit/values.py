@@ -255,6 +255,12 @@ class ClientIdentity:
     address: Address | None = field(default=None, eq=False)
     key: bytes = field(default=b"", repr=False)
 
+    @property
+    def name(self) -> str:
+        """Its name over its logins, as frp forms it; that of one login where it sent no client id."""
+        name = self.client_id or self.run_id
+        return f"{self.user}.{name}" if self.user else name
+
 
 @frozen
 class Usage:

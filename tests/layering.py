@@ -147,6 +147,7 @@ LAYERS: Mapping[str, Layer] = {
             "descriptors",
             "sansio",
             "plugins",
+            "logs",
             "certificates",
             "state",
             "authentication",
@@ -199,8 +200,8 @@ LAYERS: Mapping[str, Layer] = {
         ("timer", "blocking", *_VOCABULARY),
     ),
     "logs": Layer(
-        "where log events go, in frp's format and for machines",
-        ("values", "errors", "escaping", "options"),
+        "where log events go, in frp's format and for machines, and lines about users",
+        ("blocking", "values", "errors", "escaping", "options"),
     ),
     "certificates": Layer(
         "a certificate of one's own, and those in files: judged, and read again when they change",

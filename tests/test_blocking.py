@@ -114,6 +114,8 @@ class OneThreadTests(SynchronousTestCase):
 
     def test_again(self) -> None:
         """After its end another thread begins with the next call."""
+        self.assertIsNone(self.successResultOf(self.thread.end()))
+        self.thread.call(lambda: 4)
         self.thread.end()
         again = self.thread.call(lambda: 5)
         self.thread.end()

@@ -769,6 +769,12 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "be changed while it does; all else counts.",
         "Restart the program when its users can do without it.",
     ),
+    "access-log": KnownProblem(
+        "The access log has gaps",
+        "The lines about users' connections cannot be written, or not as fast as users come; they are served "
+        "all the same.",
+        "Make room, correct log.access or the permissions of its folder, or have it on a faster disk.",
+    ),
     "log-file": KnownProblem(
         "The log file cannot be opened",
         "The log file cannot be opened: at the start the log then goes to the console, and later on "

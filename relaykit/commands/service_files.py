@@ -19,6 +19,7 @@ __all__ = ["HIDDEN", "ServiceFiles", "is_hidden", "service_files"]
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """What ``ProtectHome=`` and ``PrivateTmp=`` hide."""
 
+_LOG_KEYS = ("log.to", "log.access")
 _LOGS, _STATE = Path("/var/log"), Path("/var/lib")
 _OF_A_PAIR = (FileUse.CERTIFICATE, FileUse.KEY)
 
@@ -87,7 +88,7 @@ class _Found:
         path = Path(named.path)
         if _is_below(named.path, str(self._state)):
             return
-        if named.key == "log.to":
+        if named.key in _LOG_KEYS:
             below = path.relative_to(_LOGS).parts if _is_below(named.path, str(_LOGS)) else ()
             if len(below) > 1:
                 self._logs = below[0]

@@ -188,7 +188,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
         except ConfigurationProblems as error:
             context.explain(error)
             return 1
-        named = [each for each in files_named_in(loaded) if (each.key, each.path) != ("log.to", CONSOLE)]
+        named = [each for each in files_named_in(loaded) if each.path != CONSOLE]
         files = service_files(role, [NamedFile(CONFIG_KEY, config, FileUse.READ), *named])
         for note in files.notes:
             context.complain(f"note: {note}")

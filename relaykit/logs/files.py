@@ -60,8 +60,8 @@ class RotatedFile:
         self._path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         self._file = self._open()
 
-    def write(self, text: str, now: float) -> None:
-        """Appends ``text`` at the time ``now`` (seconds since 1970)."""
+    def write(self, text: str, now: float, count: int = 1) -> None:
+        """Appends ``text`` at the time ``now`` (seconds since 1970); if it is lost it counts as so many."""
         local = time.localtime(now)
         day = (local.tm_year, local.tm_yday)
         if self._day is not None and day > self._day:
@@ -71,9 +71,9 @@ class RotatedFile:
         try:
             self._append(text.encode("utf-8", "backslashreplace"))
         except OSError as error:
-            self._lost += 1
-            if self._lost == 1:
+            if not self._lost:
                 self._failing(error.strerror or str(error))
+            self._lost += count
             return
         if self._lost:
             lost, self._lost = self._lost, 0
@@ -87,6 +87,13 @@ class RotatedFile:
         former, self._file = self._file, self._open()
         os.close(former)
         self._torn = False
+
+    def was_moved(self) -> bool:
+        """Whether another file has the name now, or none, as where a program that rotates logs was here."""
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._file))
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Closes the file; nothing may be written any more."""

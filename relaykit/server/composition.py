@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from relaykit.server.observers import Observers
     from relaykit.state import StateDirectory
 
-__all__ = ["Composition", "ServerParts"]
+__all__ = ["Composition", "ServerParts", "wall_clock"]
 
 
 @implementer(IServerHost)
@@ -337,7 +337,7 @@ class Composition:
         data_plane = network.data_plane
         shared_ports = SharedPorts(partial(network.listen, for_users=True), reactor)
         texts = PeerTexts(config.detailed_errors_to_client)
-        accounting = Accounting(self.observers, _wall_clock)
+        accounting = Accounting(self.observers, wall_clock)
         rules = self.rules(
             texts,
             accounting,
@@ -527,6 +527,6 @@ def _positive(seconds: int) -> float | None:
     return float(seconds) if seconds > 0 else None
 
 
-def _wall_clock() -> float:
+def wall_clock() -> float:
     """Seconds since 1970."""
     return datetime.now(UTC).timestamp()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, execute, fail, succeed
 from twisted.logger import Logger
 
 from relaykit import __version__
@@ -15,16 +15,18 @@ from relaykit.clock import monotonic
 from relaykit.config.rules.changing import Changes, changes
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
+from relaykit.logs.access_log import AccessLog
 from relaykit.options import Effect
 from relaykit.sansio.control.server_life import ServerAction, ServerLife, ServerState
-from relaykit.server.composition import Composition, ServerParts
+from relaykit.server.access import AccessObserver, access_settings
+from relaykit.server.composition import Composition, ServerParts, wall_clock
 from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
 from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, ServerStatus, usage_of
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
 
     from twisted.python.failure import Failure
 
@@ -41,6 +43,9 @@ __all__ = ["RelayServer"]
 
 _LEVELS_OF_USERS = ("trace", "debug")
 """Levels of the log that have lines of each user."""
+
+_CUT_S = 1.0
+"""Seconds that the end waits for users who were cut to be gone, where there is a log of them."""
 
 
 class RelayServer(MultiService):
@@ -75,6 +80,9 @@ class RelayServer(MultiService):
         self._observers = Observers()
         self._log_observer = LogObserver(config.log.level in _LEVELS_OF_USERS)
         self._observers.add(self._log_observer)
+        self._access_log = AccessLog(monotonic(reactor))
+        self._access_ended: Deferred[None] = succeed(None)
+        self._observers.add(AccessObserver(self._access_log, wall_clock))
         self._composition = Composition(
             config=config,
             token=token,
@@ -113,7 +121,8 @@ class RelayServer(MultiService):
         self._stopping.append(stopped)
         self._life.stop(self._driver.now)
         self._driver.step()
-        return stopped.addCallback(lambda _: services).addCallback(lambda _: None)
+        stopped.addCallback(lambda _: services).addCallback(lambda _: self._access_ended)
+        return stopped.addCallback(lambda _: None)
 
     def when_ready(self) -> Deferred[None]:
         """Fires once clients can log in; before the start it waits for that.
@@ -162,6 +171,7 @@ class RelayServer(MultiService):
         composition = evolve(former, config=found.config, token=token, ingress_options=ingress_options)
         if self._parts is not None:
             self._parts.adopt(composition)
+            self._access_log.change(access_settings(composition.config.log))
         self._composition = composition
         self._log_observer.follows_users = found.config.log.level in _LEVELS_OF_USERS
         self._observers.look_again()
@@ -286,6 +296,8 @@ class RelayServer(MultiService):
             self._fail(error)
         else:
             self._parts = parts
+            self._access_log.change(access_settings(self.config.log))
+            self._observers.look_again()
 
     def _start(self) -> None:
         assert self._parts is not None
@@ -317,9 +329,19 @@ class RelayServer(MultiService):
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.release()
+        self._access_ended = self._end_access_log([] if parts is None else parts.registry.flows())
         stopping, self._stopping = self._stopping, []
         for each in stopping:
             each.callback(None)
+
+    def _end_access_log(self, users: Iterable[ProxyFlow]) -> Deferred[None]:
+        """Ends the log of users, once it has those who were cut."""
+        if not self._access_log.is_on:
+            return succeed(None)
+        ended: Deferred[Any] = DeferredList([each.when_ended() for each in users], consumeErrors=True)
+        ended.addTimeout(_CUT_S, self._composition.reactor, lambda *_: None)
+        ended.addCallback(lambda _: self._access_log.close())
+        return ended.addCallback(lambda _: self._observers.look_again())
 
     def _run(self, work: Coroutine[Deferred[Any], Any, None], step: Any) -> Deferred[None]:
         """Does a part of what the life asks for, and tells it, unless another run has begun meanwhile."""

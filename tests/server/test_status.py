@@ -66,7 +66,7 @@ class StatusTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.served = Served()
-        self.patch(composition, "_wall_clock", lambda: 1000.0 + self.served.clock.seconds())
+        self.patch(composition, "wall_clock", lambda: 1000.0 + self.served.clock.seconds())
         self.server = self.served.server
         self.noting = Noting(follows_users=True)
         self.server.observe(self.noting)

@@ -96,8 +96,7 @@ def user_routes(flows: Callable[[], Iterable[UserFlow]], wall_clock: Callable[[]
 
 def client_key(client: ClientIdentity) -> str:
     """The name of a client over its logins, as frp forms it."""
-    name = client.client_id or client.run_id
-    return f"{client.user}.{name}" if client.user else name
+    return client.name
 
 
 @frozen

@@ -36,6 +36,7 @@ from relaykit.options import (
 )
 
 __all__ = [
+    "CONSOLE",
     "HTTP_PLUGIN_OPERATIONS",
     "MAX_PROXIES_PER_CLIENT",
     "STUN_ADDRS_MAX",
@@ -44,10 +45,14 @@ __all__ = [
     "PortRange",
     "ProxyProtocol",
     "ServerConfig",
+    "ServerLogConfig",
     "ServerTls",
     "ServerTransport",
     "SshTunnelGateway",
 ]
+
+CONSOLE = "console"
+"""What stands for standard output where a file could be."""
 
 HTTP_PLUGIN_OPERATIONS = ("Login", "NewProxy", "CloseProxy", "Ping", "NewWorkConn", "NewUserConn")
 """What ``ops`` of ``[[httpPlugins]]`` may name."""
@@ -208,6 +213,26 @@ class ServerTransport(Options, frozen=True, kw_only=True):
         return with_carriers(cls, "accept_options", keys)
 
 
+class ServerLogConfig(LogConfig, frozen=True, kw_only=True):
+    """Where the log goes and what is in it, and that of users."""
+
+    access: Annotated[
+        str,
+        file(FileUse.WRITTEN),
+        doc(
+            "Log of users: a line for each connection that has ended; console for standard output, else the "
+            "path of a file; empty: none.  format and maxDays count for it, too."
+        ),
+    ] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        yield from super().problems()
+        if self.access not in ("", CONSOLE) and self.access == self.to:
+            yield Problem("access", f"is the file of log.to, {self.to}: name another one")
+        elif self.access.endswith("/"):
+            yield Problem("access", f'"{self.access}" is a folder: name a file in it')
+
+
 class ServerConfig(Options, frozen=True, kw_only=True):
     """The relay server."""
 
@@ -260,7 +285,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     bandwidth: Annotated[Bandwidth, effect(Effect.AT_ONCE)] = Bandwidth()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
     http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
-    log: Annotated[LogConfig, effect(Effect.AT_ONCE)] = LogConfig()
+    log: Annotated[ServerLogConfig, effect(Effect.AT_ONCE)] = ServerLogConfig()
     web_server: WebServerConfig = WebServerConfig()
     keep_history: Annotated[
         bool | None,

@@ -35,8 +35,8 @@ from relaykit.config.schema.auth import (
     TokenFile,
     TokenSource,
 )
-from relaykit.config.schema.sections import LogConfig, WebServerConfig, WebServerTls
-from relaykit.config.schema.server import Bandwidth
+from relaykit.config.schema.sections import WebServerConfig, WebServerTls
+from relaykit.config.schema.server import Bandwidth, ServerLogConfig
 from relaykit.options import (
     HealthCheck,
     HttpHeader,
@@ -71,7 +71,7 @@ class ServerTests(SynchronousTestCase):
     def test_nested(self) -> None:
         """Problems of tables in tables and lists have the whole path of their key."""
         config = ServerConfig(
-            log=LogConfig(level="x"),
+            log=ServerLogConfig(level="x"),
             web_server=WebServerConfig(tls=WebServerTls(cert_file="c")),
             http_plugins=(HttpPlugin(), HttpPlugin(ops=("x",))),
         )

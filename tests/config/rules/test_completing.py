@@ -9,7 +9,7 @@ from relaykit.config.rules.completing import (
     complete_visitor,
 )
 from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, ServerTls, ServerTransport
-from relaykit.config.schema.sections import LogConfig
+from relaykit.config.schema.server import ServerLogConfig
 from relaykit.options import HealthCheck, ProxyCommon, ProxyTransport, VisitorCommon
 
 
@@ -24,11 +24,11 @@ class CompletingTests(SynchronousTestCase):
                 detailed_errors_to_client=False,
                 max_ports_per_client=-1,
                 max_proxies_per_client=-1,
-                log=LogConfig(level="", max_days=0),
+                log=ServerLogConfig(level="", max_days=0),
                 transport=ServerTransport(tcp_mux=False, max_pool_count=-1),
             )
         )
-        self.assertEqual((config.bind_port, config.log), (7000, LogConfig()))
+        self.assertEqual((config.bind_port, config.log), (7000, ServerLogConfig()))
         self.assertFalse(config.detailed_errors_to_client)
         self.assertFalse(config.transport.tcp_mux)
         self.assertEqual((config.transport.max_pool_count, config.max_ports_per_client), (-1, -1))
