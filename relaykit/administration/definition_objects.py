@@ -36,10 +36,13 @@ _PLACES = {
 """What Go says of a character that does not fit, by what Python says."""
 
 
-def read_definition(body: bytes, list_name: str, types: ProxyTypes) -> dict[str, Any]:
+def read_definition(
+    body: bytes, list_name: str, types: ProxyTypes, named: str | None = None
+) -> dict[str, Any]:
     """The table of a definition, as one of the lists of a file has it.
 
     :param list_name: of :data:`relaykit.config.definitions.LISTS`.
+    :param named: the name that it must have; None for any.
     :raises CallFailed: it is no definition; frp's words.
     """
     kind = LISTS[list_name]
@@ -50,6 +53,8 @@ def read_definition(body: bytes, list_name: str, types: ProxyTypes) -> dict[str,
     known = type_names(list_name, types)
     if type_name not in known:
         raise _bad(f"invalid {kind} type: {type_name}")
+    if named is not None and name != named:
+        raise _bad(f"{kind} name in URL must match name in body")
     blocks = [key for key in known if whole.get(key.casefold()) is not None]
     if len(blocks) != 1:
         raise _bad(f"exactly one {kind} type block is required")
@@ -152,7 +157,13 @@ def _go_words(error: json.JSONDecodeError) -> str:
     if error.pos >= len(error.doc):
         return "unexpected end of JSON input"
     place = _PLACES.get(error.msg)
-    return f"invalid character {error.doc[error.pos]!r} {place}" if place else str(error)
+    return f"invalid character {_quoted(error.doc[error.pos])} {place}" if place else str(error)
+
+
+def _quoted(character: str) -> str:
+    """A character as Go shows it."""
+    escaped = character if character == '"' else json.dumps(character, ensure_ascii=False)[1:-1]
+    return "'" + escaped.replace("'", "\\'") + "'"
 
 
 def _refuse(word: str) -> None:

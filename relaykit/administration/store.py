@@ -180,9 +180,7 @@ class _StoreApi:
         """
         definitions = self._client.definitions
         assert definitions is not None
-        table = read_definition(call.body, self._list_name, definitions.types)
-        if name is not None and table["name"] != name:
-            raise _bad(f"{LISTS[self._list_name]} name in URL must match name in body")
+        table = read_definition(call.body, self._list_name, definitions.types, name)
         checked = definitions.check(self._list_name, table, strict=False)
         if checked.unread or checked.entry is None:
             raise _bad(f"parse JSON error: {_joined(checked.unread)}")

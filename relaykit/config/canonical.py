@@ -109,8 +109,10 @@ def _written(cls: type[Options], given: Mapping[str, Any], before: str, complete
         if each.file_key is not None:
             continue
         path = before + each.key
-        value = _value(each, given.get(each.key.casefold()), path, complete)
-        if path in _ALWAYS or value or _says_something(each, value, cls):
+        written = given.get(each.key.casefold())
+        value = _value(each, written, path, complete)
+        is_table = options_class(each.type) is not None and written is not None
+        if path in _ALWAYS or value or is_table or _says_something(each, value, cls):
             found[each.key] = value
     return found
 

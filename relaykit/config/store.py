@@ -66,7 +66,7 @@ class Store:
         lists = {
             name: [kept[each].table for each in sorted(kept)] for name, kept in self.lists.items() if kept
         }
-        return json.dumps(lists, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        return json.dumps(lists, indent=2, ensure_ascii=False, allow_nan=False).encode()
 
     def proxies(self, config: ClientConfig) -> Iterator[ConfiguredProxy]:
         """The proxies that are to be started."""

@@ -61,6 +61,7 @@ class ReadDefinitionTests(SynchronousTestCase):
             (b'{"name": ', "unexpected end of JSON input"),
             (b"{} x", "invalid character 'x' after top-level value"),
             (b"{a}", "invalid character 'a' looking for beginning of object key string"),
+            (b"{'a'}", "invalid character '\\'' looking for beginning of object key string"),
             (b'{"a" 1}', "invalid character '1' after object key"),
             (b"NaN", "invalid character 'N' looking for beginning of value"),
             (b"[" * 1000, "exceeded max depth"),
@@ -87,6 +88,15 @@ class ReadDefinitionTests(SynchronousTestCase):
         ):
             self.assertEqual(self.refused(body(sent)), words)
         self.assertIn("cannot unmarshal number", self.refused(body({"name": "a", "type": "tcp", "tcp": 5})))
+
+    def test_named(self) -> None:
+        """One that must have a name has it, which is looked at once there is a type."""
+        for value, words in (
+            ({"name": "b"}, "invalid proxy type: "),
+            ({"name": "b", "type": "tcp"}, "proxy name in URL must match name in body"),
+        ):
+            error = self.assertRaises(CallFailed, read_definition, body(value), "proxies", TYPES, "a")
+            self.assertEqual(str(error), words)
 
     def test_visitors(self) -> None:
         """A visitor has a type that can be visited; the words are a visitor's."""

@@ -168,7 +168,7 @@ class StoreTests(StoreTestCase):
         self.assertEqual(self.started(), {"ssh": "file"})
         self.assertFalse(self.ask("GET", "proxies/ssh").json["tcp"]["enabled"])
         self.assertEqual(self.ask("DELETE", "proxies/ssh").status, 200)
-        self.assertEqual(self.path.read_bytes(), b"{}\n")
+        self.assertEqual(self.path.read_bytes(), b"{}")
 
     def test_foreign(self) -> None:
         """Types of other packages can be kept like the built-in ones."""
@@ -288,9 +288,7 @@ class StoreTests(StoreTestCase):
             (answer.status, answer.json["Msg"]),
             (500, "apply config failed: failed to apply config: a type is broken"),
         )
-        self.assertEqual(
-            (self.ask("GET", "proxies").json, self.path.read_bytes()), ({"proxies": []}, b"{}\n")
-        )
+        self.assertEqual((self.ask("GET", "proxies").json, self.path.read_bytes()), ({"proxies": []}, b"{}"))
 
     def test_link(self) -> None:
         """What a link leads to is written, not the link."""

@@ -43,7 +43,7 @@ class StoreTests(ConfigurationTestCase):
     def test_missing(self) -> None:
         """Where there is no file yet, nor its folder, nothing is kept."""
         store = read_store(str(Path(self.directory, "no", "store.json")), definitions())
-        self.assertEqual((len(store), store.encode()), (0, b"{}\n"))
+        self.assertEqual((len(store), store.encode()), (0, b"{}"))
 
     def test_read(self) -> None:
         """Proxies and visitors are read, of all types; unknown keys are not minded."""
