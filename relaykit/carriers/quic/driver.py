@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -41,8 +41,8 @@ class ConnectionOwner(Protocol):
         :raises RemoteProtocolError: the peer broke the rules.
         """
 
-    def fill(self) -> None:
-        """Hands output to the connection; it is about to be sent."""
+    def fill(self) -> Iterator[None]:
+        """Hands output to the connection, in parts: each goes into packets of its own before the next."""
 
     def settle(self) -> None:
         """Looks at what is left of it, after it was sent."""
@@ -202,10 +202,12 @@ class QuicDriver:
     def _send_all(self) -> None:
         owner, connection, now = self._owner, self.connection, self.now
         for _ in range(_ROUNDS):
+            datagrams = []
             # What is over takes nothing, but may have to say so.
             if connection.ending is None:
-                owner.fill()
-            datagrams = connection.to_send(now)
+                for _ in owner.fill():
+                    datagrams += connection.to_send(now)
+            datagrams += connection.to_send(now)
             if not datagrams:
                 break
             self._send(datagrams)

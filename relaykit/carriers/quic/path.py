@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -368,7 +368,7 @@ class QuicPath:
         if handler is not None:
             handler(event)
 
-    def fill(self) -> None:
+    def fill(self) -> Iterator[None]:
         if self._opening:
             self._open_waiting()
         if self._control_leg is not None:
@@ -376,7 +376,7 @@ class QuicPath:
             self._control_leg.write(self._windows.to_send(self.connection.round_trip_s, self._driver.now))
         is_queued = self._frames is not None and self._frames.is_queued
         if self._writers or is_queued:
-            self._hand_down(is_queued)
+            yield from self._hand_down(is_queued)
 
     def settle(self) -> None:
         for leg in tuple(self._writers):
@@ -465,30 +465,35 @@ class QuicPath:
 
     # --- legs -----------------------------------------------------------------------------------
 
-    def _hand_down(self, is_queued: bool) -> None:
+    def _hand_down(self, is_queued: bool) -> Iterator[None]:
         """Shares what the connection takes among the legs that have output, in turns of a packet at least.
 
-        Datagrams that are queued come first; where streams have output, too, they get half of it.
+        Datagrams that are queued come first; where streams have output, too, they get half of it.  What fills
+        packets is left to be sent before the next stream: the library would have streams take turns in them,
+        packet by packet, each of which the peer then takes apart from the others.
         """
         legs = [leg for leg in self._writers if leg.is_ready]
         if not (legs or is_queued):
             return
-        room, least = self.connection.room_bytes, 1
+        room, packet = self.connection.room_bytes, self.connection.most_piece_bytes
         if is_queued:
-            packet = self.connection.most_piece_bytes
             room -= self.datagrams().fill(min(room, max(packet, room // 2)) if legs else room)
-        if len(legs) > 1:
-            least = self.connection.most_piece_bytes
-            # The peer may wait for its credit.
-            legs.sort(key=lambda leg: leg is not self._control_leg)
+        # The peer may wait for its credit.
+        legs.sort(key=lambda leg: leg is not self._control_leg)
+        unsent = 0
         while legs and room > 0:
-            share = max(least, room // len(legs))
+            share = max(packet, room // len(legs))
             for leg in legs:
-                room -= leg.fill(min(share, room))
+                cost = leg.fill(min(share, room))
                 # Whoever had a turn comes last the next time.
                 self._writers[leg] = self._writers.pop(leg)
+                room -= cost
+                unsent += cost
                 if room <= 0:
                     return
+                if unsent >= packet:
+                    yield
+                    unsent = 0
             legs = [leg for leg in legs if leg.is_ready]
 
     def _leg(self, number: int) -> QuicStreamLeg | None:

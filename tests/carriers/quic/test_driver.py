@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -69,7 +70,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.fills = self.settles = 0
+        self.fills = self.settles = self.parts = 0
         self.lost: list[Ended] = []
 
     def on_event(self, event: Any) -> None:
@@ -78,9 +79,10 @@ class Owner:
             raise event
         self.events.append(event)
 
-    def fill(self) -> None:
-        """Counts."""
+    def fill(self) -> Iterator[None]:
+        """Counts, and hands output down in so many parts but the last."""
         self.fills += 1
+        yield from [None] * self.parts
 
     def settle(self) -> None:
         """Counts."""
@@ -140,6 +142,15 @@ class QuicDriverTests(SynchronousTestCase):
         self.driver.flush_soon()
         self.network.flush()
         self.assertEqual((self.owner.fills - fills, len(self.connection.output)), (4, 1))
+
+    def test_in_parts(self) -> None:
+        """What is handed down in parts goes into packets part by part, and out together."""
+        self.owner.parts = 2
+        batches = self.line.legs[0].batches
+        self.connection.output += [[b"1"], [b"2"], [b"3"]]
+        self.driver.flush_soon()
+        self.network.advance(0.1)
+        self.assertEqual((self.arrived[1:], self.line.legs[0].batches - batches), ([b"1", b"2", b"3"], 1))
 
     def test_events(self) -> None:
         """Events are told after each input."""

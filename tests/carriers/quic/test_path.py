@@ -127,6 +127,30 @@ class QuicPathTests(SynchronousTestCase):
         self.assertEqual([user.data for user in users[1:]], [b"a word"] * 19)
         self.assertTrue(0 < len(users[0].data) < 200_000)
 
+    def test_packets_of_one_stream(self) -> None:
+        """What one stream may say goes into packets before the next stream says much, too."""
+        ends = self.ends()
+        legs: list[Any] = [ends.leg() for _ in range(3)]
+        connection = ends.paths[0].connection
+        write, to_send = connection.write, connection.to_send
+        done: list[int | None] = []
+
+        def noting_write(number: int, data: Buffer, fin: bool) -> None:
+            done.append(number)
+            write(number, data, fin)
+
+        def noting_to_send(now: float) -> list[bytes]:
+            done.append(None)
+            sent: list[bytes] = to_send(now)
+            return sent
+
+        self.patch(connection, "write", noting_write)
+        self.patch(connection, "to_send", noting_to_send)
+        for leg in legs:
+            leg.write(bytes(100_000))
+        ends.rest(0.001)
+        self.assertEqual(done[:5], [legs[0].number, None, legs[1].number, None, legs[2].number])
+
     def test_hundred_streams(self) -> None:
         """A hundred users at once, each with its own bytes and an end of its own, over a bad line."""
         for library in libraries():
