@@ -110,6 +110,9 @@ FROM days JOIN subjects ON subjects.id = days.subject
 WHERE days.number BETWEEN ? AND ? AND subjects.kind = ?
 """
 
+_KNOW = "INSERT OR IGNORE INTO subjects (kind, name, owner, seen) VALUES (?, ?, ?, ?)"
+# Another program with the same configuration may have been here.
+
 _MARK = """
 UPDATE subjects SET seen = ?1
 WHERE seen <> ?1 AND id IN (SELECT json_extract(value, '$[0]') FROM json_each(?2))
@@ -261,7 +264,7 @@ class HistoryFile:
         ]
         if not new:
             return
-        self._database.executemany("INSERT INTO subjects (kind, name, owner, seen) VALUES (?, ?, ?, ?)", new)
+        self._database.executemany(_KNOW, new)
         excess = len(self._subjects) + len(new) - MOST_NAMES
         if excess > 0:
             self._database.execute(_FORGET, (excess,))

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from relaykit.history.grains import LATEST_S, MINUTE_S
@@ -68,6 +68,8 @@ class History(Service):
         self._wall_clock = wall_clock
         self._timer = Timer(clock, self._on_time)
         self._tally = Tally(client_key)
+        self._looking = DeferredLock()
+        """One look after the other: it takes several turns."""
         self._looked_at = 0.0
         """By the clock, as all of these but the next."""
         self._wall = 0.0
@@ -106,7 +108,11 @@ class History(Service):
     # --- looking ----------------------------------------------------------------------------------
 
     def _on_time(self) -> None:
-        Deferred.fromCoroutine(self._look()).addErrback(self._defect).addBoth(lambda _: self._wait())
+        self._look_in_turn().addBoth(lambda _: self._wait())
+
+    def _look_in_turn(self) -> Deferred[None]:
+        looking: Deferred[None] = self._looking.run(lambda: Deferred.fromCoroutine(self._look()))
+        return looking.addErrback(self._defect)
 
     def _wait(self) -> None:
         """Until the next minute begins."""
@@ -115,10 +121,7 @@ class History(Service):
             self._timer.set(self._clock.seconds() + max(_LEAST_WAIT_S, rest))
 
     async def _end(self) -> None:
-        try:
-            await self._look()
-        except Exception:
-            self.log.failure("a defect of the history")
+        await self._look_in_turn()
         await self._keeper.stop()
 
     async def _look(self) -> None:

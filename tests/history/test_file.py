@@ -84,6 +84,15 @@ class WritingTests(FileTestCase):
         self.file.write({WEB: large}, NOW)
         self.assertEqual(self.told(WEB, Grain.DAY, NOW, NOW), [large])
 
+    def test_two_programs(self) -> None:
+        """Two programs with one file, as while one takes over from another, both add to it."""
+        other = self.open()
+        self.file.write({WEB: ONE}, NOW)
+        other.write({WEB: ONE, SSH: ONE}, NOW)
+        self.file.write({SSH: ONE}, NOW)
+        for subject in (WEB, SSH):
+            self.assertEqual(self.told(subject, Grain.MINUTE, NOW, NOW), [ONE + ONE])
+
     def test_days(self) -> None:
         """The days of all proxies are read at once, and of nobody else."""
         client = Subject(SubjectKind.CLIENT, "ann")

@@ -157,6 +157,30 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(sum(self.told(Grain.MINUTE, BEGIN, BEGIN + 60)), 300)
         self.costs = 0.0
 
+    def test_end_within_a_look(self) -> None:
+        """An end that comes while proxies are looked at counts nothing twice."""
+        self.totals = {f"p{number}": ONE for number in range(10)}
+        self.clock.advance(59)
+        waiting: list[Any] = []
+        call_later = self.clock.callLater
+
+        def wait(delay: float, *call: Any) -> Any:
+            if delay:
+                return call_later(delay, *call)
+            waiting.append(call)
+
+        self.clock.callLater = wait
+        self.costs = PORTION_S / 4
+        self.clock.advance(1)
+        self.assertEqual(len(waiting), 1)
+        stopped = self.history.stopService()
+        while waiting:
+            function, *arguments = waiting.pop()
+            function(*arguments)
+        self.successResultOf(stopped)
+        self.costs = 0.0
+        self.assertEqual(sum(self.told(Grain.MINUTE, BEGIN - 60, BEGIN + 60)), 30)
+
     def test_gaps(self) -> None:
         """A file that cannot be written is told of once, and how much is missing once it can be again."""
         self.path.parent.write_bytes(b"a file, where the folder should be")
