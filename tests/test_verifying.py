@@ -14,6 +14,7 @@ from relaykit import blocking
 from relaykit.assembly import RoleFiles
 from relaykit.reloading import NOT_READ, READ_S
 from relaykit.verifying import Verifying, verify_client_text
+from tests.commands.terminal import run_printed
 
 
 class VerifyTests(SynchronousTestCase):
@@ -50,6 +51,25 @@ class VerifyTests(SynchronousTestCase):
         text = 'auth.token = "s"\ntransport.tls.trustedCaFile = "ca.pem"\n'
         (problem,) = verify_client_text(self.files, text).problems
         self.assertIn(os.path.join(self.folder, "ca.pem"), problem.what)
+
+    def test_as_the_command(self) -> None:
+        """What is found is what ``relaykit verify`` says of a file with the same text."""
+        proxy = '[[proxies]]\nname = "a"\ntype = "tcp"\n'
+        for text in (
+            'auth.token = "s"\n' + proxy + "localPort = 22\n",
+            "nope = 1\nserverPort = 70000\n" + proxy + proxy + 'remotPort = "x"\n',
+            'auth.tokenSource = { type = "file", file = { path = "/none" } }\n' + proxy,
+            'store.path = "s.json"\nstart = ["b"]\n[[visitors]]\nname = "v"\ntype = "xtcp"\n',
+            "serverAddr = \n",
+            "{{ nope }}",
+        ):
+            path = Path(self.folder, "verified.toml")
+            path.write_text(text)
+            printed = run_printed(["verify", "--role", "client", "-c", str(path)])
+            found = verify_client_text(RoleFiles(config=str(path), environ=os.environ), text)
+            said = [f"WARNING: {each}" for each in found.warnings] + list(map(str, found.problems))
+            self.assertEqual(sorted(printed.stderr.splitlines()), sorted("\n".join(said).splitlines()), text)
+            self.assertEqual(printed.status, 1 if found.problems else 0)
 
     def test_warnings(self) -> None:
         """What only deserves a warning is told beside the problems."""

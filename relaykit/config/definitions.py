@@ -87,7 +87,7 @@ class CheckedDefinition:
     warnings: tuple[ConfigurationProblem, ...]
 
 
-@frozen
+@frozen(eq=False)
 class Definitions:
     """Makes sense of tables as the client's files would.
 

@@ -20,9 +20,10 @@ from tests.integration.programs import (
     missing_frp,
     relaykit_command,
 )
-from tests.integration.relays import RelayTestCase, Table
+from tests.integration.relays import TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse, dial, receive_exactly
 from tests.integration.walkthrough import WalkTestCase, need
+from tests.layering import ROOT
 
 USER, PASSWORD = "admin", "a password"
 KILLS = 12
@@ -127,6 +128,22 @@ class EditTests(StoreTestCase):
         """Has an echo answer."""
         user.sendall(what)
         self.assertEqual(receive_exactly(user, len(what)), what)
+
+    def test_foreign(self) -> None:
+        """A proxy of a type of another package comes like any other one."""
+        environ = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'third_party'}"}
+        table: Table = {"bindAddr": LOOPBACK, "bindPort": self.bind_port, "auth.token": TOKEN}
+        server = self.start(relaykit_command("server"), table, environ)
+        server.wait_for("started successfully")
+        client = self.start_client(self.table, command=relaykit_command("client"), environ=environ)
+        client.wait_for("login to server success")
+        block = {"localPort": 22, "secretKey": "k", "remotePort": free_port()}
+        self.assertEqual(
+            self.ask("POST", "/api/store/proxies", {"name": "k", "type": "knock", "knock": block})[0], 200
+        )
+        client.wait_for("[k] start proxy success")
+        (told,) = self.ask("GET", "/api/status")[1]["knock"]
+        self.assertEqual((told["status"], told["source"]), ("running", "store"))
 
     def test_damaged(self) -> None:
         """A client with a store that makes no sense does not start, and says where and what to do."""

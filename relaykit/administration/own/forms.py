@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import typing
@@ -44,10 +45,11 @@ def form_routes(definitions: Callable[[], Definitions | None]) -> Iterator[Route
 
     :param definitions: answers what reads definitions at the moment; None where nothing does.
     """
+    # They are made once for all who ask, as long as the files are the same.
+    made = functools.lru_cache(maxsize=1)(_answer)
 
     def answer(call: Call) -> Answer:
-        found = definitions()
-        return json_answer(Forms(proxies=[], visitors=[]) if found is None else forms(found))
+        return made(definitions())
 
     yield Route(
         method="GET",
@@ -57,6 +59,10 @@ def form_routes(definitions: Callable[[], Definitions | None]) -> Iterator[Route
         summary="What each type of proxy and visitor can be told: the keys, for who makes a form of them.",
         told=Forms,
     )
+
+
+def _answer(definitions: Definitions | None) -> Answer:
+    return json_answer(Forms(proxies=[], visitors=[]) if definitions is None else forms(definitions))
 
 
 def forms(definitions: Definitions) -> Forms:
