@@ -109,6 +109,7 @@ LAYERS: Mapping[str, Layer] = {
             "certificates",
             "dataplane",
             "control_sockets",
+            "blocking",
             "state",
             "replacing",
             "plugins",

@@ -35,6 +35,7 @@ _BY_KEYS = (
     ("several files, templates, old INI files, strict reading", "includes"),
     ("the API of both web servers (``webServer``)", "webServer.port"),
     ("proxies that are edited while the client runs (``store``)", "store.path"),
+    ("metrics (``enablePrometheus``)", "enablePrometheus"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
 """What frp has that is no proxy type and no carrier, each with a key that it needs."""

@@ -12,6 +12,7 @@ from relaykit.administration.own.events import RefusalNotes
 from relaykit.administration.own.openapi import described
 from relaykit.administration.own.server import own_server_routes
 from relaykit.administration.own.users import client_key
+from relaykit.administration.readiness import client_readiness, server_readiness
 from relaykit.administration.report import client_report, control_routes, server_report
 from relaykit.administration.routes import Route, Routes
 from relaykit.administration.server_facts import ServerFacts, total_of
@@ -68,7 +69,11 @@ def attach_to_server(
     server.observe(refusals)
     read = None if history is None else history.read
     own = described([*own_server_routes(server, refusals, _wall_clock, read)], "a relay server")
-    routes = (*first_routes(facts), *second_routes(facts, types), *own)
+    routes = [server_readiness(server), *first_routes(facts), *second_routes(facts, types), *own]
+    if loaded.config.enable_prometheus:
+        from relaykit.administration.metrics.attaching import server_metrics
+
+        routes.append(server_metrics(server, clock))
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(server)
 
 
@@ -81,7 +86,12 @@ def attach_to_client(
 ) -> None:
     """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
     clock = monotonic(reactor)
-    routes = _client_routes(client, loaded, steering or Steering(), reactor, history)
+    own = _client_routes(client, loaded, steering or Steering(), reactor, history)
+    routes = [client_readiness(client), *own]
+    if loaded.config.enable_prometheus:
+        from relaykit.administration.metrics.attaching import client_metrics
+
+        routes.append(client_metrics(client, clock))
     WebServer(loaded.config.web_server, routes, clock).setServiceParent(client)
 
 

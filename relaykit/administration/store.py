@@ -71,8 +71,7 @@ class _Writer:
     async def __call__(self, store: Store) -> None:
         """Has a store be on the disk, and nothing else changed.
 
-        :raises CallFailed: the file is as it was; a disk that answers later still makes it the other one,
-            which the next change puts right.
+        :raises CallFailed: the file is as it was.
         """
         content = store.encode()
         if len(content) > MOST_BYTES:

@@ -41,7 +41,6 @@ class Unavailable:
 
 SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
-    Unavailable("enablePrometheus", "metrics"),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.assetsDir", "the dashboard"),
     Unavailable("webServer.pprofEnable", "profiling pages"),

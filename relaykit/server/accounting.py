@@ -15,9 +15,11 @@ from relaykit.server.events import (
     ProxyExposed,
     UserArrived,
     UserLeft,
+    UserServed,
 )
 
 if TYPE_CHECKING:
+    from relaykit.server.flows import ProxyFlow
     from relaykit.server.observers import Observers
     from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
@@ -164,6 +166,12 @@ class Accounting:
         totals.connections += 1
         if self.observers.follow_users:
             self.observers.tell(UserArrived(client=client, proxy=totals.name, origin=origin), of_user=True)
+
+    def user_served(self, totals: ProxyTotals, client: ClientIdentity, flow: ProxyFlow) -> None:
+        """A user has a work connection."""
+        if self.observers.follow_users:
+            served = UserServed(client=client, proxy=totals.name, origin=flow.origin, waited_s=flow.seconds)
+            self.observers.tell(served, of_user=True)
 
     def user_left(
         self, totals: ProxyTotals, client: ClientIdentity, origin: Origin, traffic: Traffic

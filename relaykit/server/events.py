@@ -21,6 +21,7 @@ __all__ = [
     "ServerEvent",
     "UserArrived",
     "UserLeft",
+    "UserServed",
     "UserUnserved",
     "VisitRefused",
 ]
@@ -128,6 +129,19 @@ class UserArrived:
 
 
 @frozen(kw_only=True)
+class UserServed:
+    """A user has a work connection; for who follows users.
+
+    :ivar waited_s: seconds from when the user came.
+    """
+
+    client: ClientIdentity
+    proxy: str
+    origin: Origin
+    waited_s: float
+
+
+@frozen(kw_only=True)
 class UserUnserved:
     """A user got no work connection.
 
@@ -159,6 +173,7 @@ ServerEvent: TypeAlias = (
     | ProxyClosed
     | VisitRefused
     | UserArrived
+    | UserServed
     | UserUnserved
     | UserLeft
 )

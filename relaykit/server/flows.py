@@ -105,6 +105,9 @@ class FlowOwner(Protocol):
     def flow_began(self, flow: ProxyFlow) -> None:
         """A flow is there, and waits for its work connection."""
 
+    def flow_served(self, flow: ProxyFlow) -> None:
+        """A flow has its work connection."""
+
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """There is no work connection for a flow; it ends next."""
 
@@ -221,6 +224,7 @@ class UserFlow(ProxyFlow):
             self._end(Ended.INTERNAL_ERROR)
             return
         self._flow = flow
+        self.proxy.flow_served(self)
         flow.when_ended().addCallbacks(self._on_ended, self._on_defect)
 
     def on_unserved(self, error: Exception) -> None:

@@ -199,6 +199,15 @@ class LogObserver:
             origin=event.origin,
         )
 
+    def _user_served(self, event: events.UserServed) -> None:
+        self.log.debug(
+            "[{run}] [{proxy}] {origin} has a work connection after {waited_s:.3f} s",
+            run=event.client.run_id,
+            proxy=event.proxy,
+            origin=event.origin,
+            waited_s=event.waited_s,
+        )
+
     def _user_unserved(self, event: events.UserUnserved) -> None:
         self.log.warn(
             "[{run}] [{proxy}] no work connection for {origin}: {reason}",
@@ -234,6 +243,7 @@ _LINES: Mapping[type[Any], Callable[[LogObserver, Any], None]] = {
     events.ProxyClosed: LogObserver._proxy_closed,
     events.VisitRefused: LogObserver._visit_refused,
     events.UserArrived: LogObserver._user_arrived,
+    events.UserServed: LogObserver._user_served,
     events.UserUnserved: LogObserver._user_unserved,
     events.UserLeft: LogObserver._user_left,
 }

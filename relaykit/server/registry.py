@@ -210,6 +210,10 @@ class RegisteredProxy:
         self.flows.add(flow)
         self._accounting.user_arrived(self.totals, self.identity, flow.origin)
 
+    def flow_served(self, flow: ProxyFlow) -> None:
+        """A user has a work connection."""
+        self._accounting.user_served(self.totals, self.identity, flow)
+
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """There is no work connection for a user."""
         unserved = UserUnserved(client=self.identity, proxy=self.name, origin=flow.origin, error=error)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from relaykit import __version__
 from relaykit.clock import monotonic
 from relaykit.config.rules.changing import Changes, changes
+from relaykit.dataplane.plane import FlowCounts
 from relaykit.driver import CoreDriver
 from relaykit.errors import problem_of
 from relaykit.logs.access_log import AccessLog
@@ -22,7 +23,7 @@ from relaykit.server.access import AccessObserver, access_settings
 from relaykit.server.composition import Composition, ServerParts, wall_clock
 from relaykit.server.network import Network, make_network
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.server.status import ClientStatus, GroupStatus, ProxyStatus, ServerStatus, usage_of
+from relaykit.server.status import ClientStatus, GroupStatus, ProxyCounts, ProxyStatus, ServerStatus, usage_of
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -222,6 +223,17 @@ class RelayServer(MultiService):
         if parts is None:
             return 0, 0, 0
         return len(parts.sessions), len(parts.registry), len(parts.data_plane.flows)
+
+    def traffic(self) -> FlowCounts:
+        """What is moved, and was moved up to now, of all users together."""
+        return FlowCounts() if self._parts is None else self._parts.data_plane.counts()
+
+    def proxy_counts(self) -> list[ProxyCounts]:
+        """How all proxies fare, those that are open first; for thousands of them in some milliseconds."""
+        parts = self._parts
+        if parts is None:
+            return []
+        return [ProxyCounts.of(each, parts.registry.get(each.name)) for each in parts.accounting.proxies()]
 
     def proxy_status(self, name: str) -> ProxyStatus | None:
         """The proxy of a name, open or closed; costs the same however many there are."""

@@ -7,7 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import field, frozen
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from relaykit.server.registry import RegisteredProxy
     from relaykit.values import Address, Balance
 
-__all__ = ["ClientStatus", "GroupStatus", "ProxyStatus", "ServerStatus", "usage_of"]
+__all__ = ["ClientStatus", "GroupStatus", "ProxyCounts", "ProxyStatus", "ServerStatus", "usage_of"]
 
 
 @frozen(kw_only=True)
@@ -131,6 +131,23 @@ class ProxyStatus:
             common=None if proxy is None else proxy.common,
             options=None if proxy is None else proxy.options,
         )
+
+
+class ProxyCounts(NamedTuple):
+    """How a proxy fares, as in :class:`ProxyStatus`: for who looks at all of them again and again."""
+
+    name: str
+    type_name: str
+    is_open: bool
+    current: int
+    traffic_in: int
+    traffic_out: int
+
+    @classmethod
+    def of(cls, totals: ProxyTotals, proxy: RegisteredProxy | None) -> ProxyCounts:
+        """Those of a proxy, which is registered or not."""
+        used = usage_of(totals, proxy).amount
+        return cls(totals.name, totals.type, proxy is not None, totals.current, used.bytes_in, used.bytes_out)
 
 
 @frozen(kw_only=True)

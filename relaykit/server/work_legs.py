@@ -150,6 +150,7 @@ class WorkLegFlow(ProxyFlow):
         proxy = self.proxy
         budgets = proxy.budgets_for(self.origin)
         self._leg = WorkLeg(proxy.data_plane.paced(leg, budgets), self, budgets)
+        proxy.flow_served(self)
         self._answer.callback(self._leg)
 
     def on_unserved(self, error: Exception) -> None:

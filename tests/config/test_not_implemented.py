@@ -32,13 +32,12 @@ class AvailabilityTests(SynchronousTestCase):
         config = ServerConfig(
             ssh_tunnel_gateway=SshTunnelGateway(bind_port=2200),
             web_server=WebServerConfig(port=7500, pprof_enable=True),
-            enable_prometheus=True,
         )
         found = availability_findings(config, SERVER_KEYS)
         self.assertEqual(
             found.unavailable, [Problem("sshTunnelGateway.bindPort", "the SSH gateway: not available yet")]
         )
-        self.assertEqual([each.key for each in found.warnings], ["enablePrometheus", "webServer.pprofEnable"])
+        self.assertEqual([each.key for each in found.warnings], ["webServer.pprofEnable"])
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""

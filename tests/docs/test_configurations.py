@@ -16,9 +16,13 @@ _OF_SERVERS = ("server", "frps")
 
 _SUFFIXES = {".toml", ".yaml", ".yml", ".json"}
 
+_OF_OTHERS = {"prometheus.yml", "kubernetes.yml"}
+"""Files for other programs."""
+
 
 def _configurations() -> list[Path]:
-    return sorted(path for path in LISTINGS.rglob("*") if path.suffix in _SUFFIXES)
+    found = sorted(path for path in LISTINGS.rglob("*") if path.suffix in _SUFFIXES)
+    return [path for path in found if path.name not in _OF_OTHERS]
 
 
 class ConfigurationListingTests(SynchronousTestCase):

@@ -6,6 +6,7 @@ import itertools
 import json
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -291,6 +292,13 @@ class RelayTestCase(SynchronousTestCase):
         service = Service(serve, **where)
         self.addCleanup(service.stop)
         return service
+
+    def wait_for_it(self, is_so: Callable[[], bool]) -> None:
+        """Waits for what a program does on its own."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            self.assertLess(time.monotonic(), deadline, "it does not get so")
+            time.sleep(0.02)
 
     def _stop(self, program: Program) -> None:
         """Ends a program, which does not wait for flows that another one keeps open."""

@@ -7,7 +7,7 @@ import http.client
 import json
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -114,7 +114,7 @@ class AdministrationTests(RelayTestCase):
             client.wait_for("start proxy success", 5)
             told = [_lasting(self.ask(each)) for each in targets]
             client.stop()
-            self.wait_until(lambda: not self.ask("/api/clients/ann.c1")[1]["online"])
+            self.wait_for_it(lambda: not self.ask("/api/clients/ann.c1")[1]["online"])
             told += [_lasting(self.ask(each)) for each in targets]
             told.append(_lasting(self.ask("/api/v2/system/prune?type=offline_proxies", "POST")))
             told.append(_lasting(self.ask("/api/v2/proxies")))
@@ -165,11 +165,6 @@ class AdministrationTests(RelayTestCase):
         status, told = self.ask("/api/serverinfo", context=context)
         self.assertEqual((status, told["bindPort"]), (200, self.bind_port))
         self.assertRaises((http.client.HTTPException, OSError), self.ask, "/api/serverinfo")
-
-    def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Waits for what a program does on its own."""
-        while not is_so():
-            pass
 
 
 def _lasting(told: Any) -> Any:

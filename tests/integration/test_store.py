@@ -27,7 +27,6 @@ from tests.layering import ROOT
 
 USER, PASSWORD = "admin", "a password"
 KILLS = 12
-EDITORS, EDITS = 4, 10
 MOST_FILE_BYTES = 64 * 1024
 """What a program may write into one file where the disk is full after that."""
 
@@ -129,29 +128,6 @@ class EditTests(StoreTestCase):
         """Has an echo answer."""
         user.sendall(what)
         self.assertEqual(receive_exactly(user, len(what)), what)
-
-    def test_many(self) -> None:
-        """Whoever edits, and however often the file is read again meanwhile, no change is lost."""
-        self.begin()
-        answers: list[int] = []
-
-        def edit(who: int) -> None:
-            for number in range(EDITS):
-                answers.append(self.ask("POST", "/api/store/proxies", tcp(f"p{who}-{number}", 22, 0))[0])
-                if number:
-                    answers.append(self.ask("DELETE", f"/api/store/proxies/p{who}-{number - 1}")[0])
-                answers.append(self.ask("GET", "/api/reload")[0])
-
-        editing = [threading.Thread(target=edit, args=[who]) for who in range(EDITORS)]
-        for each in editing:
-            each.start()
-        for each in editing:
-            each.join()
-        self.assertEqual(answers, [200] * (EDITORS * (3 * EDITS - 1)))
-        left = [f"p{who}-{EDITS - 1}" for who in range(EDITORS)]
-        self.assertEqual([each["name"] for each in self.kept()["proxies"]], left)
-        told = self.ask("GET", "/api/relaykit/v1/proxies")[1]["proxies"]
-        self.assertEqual(sorted(each["name"] for each in told), left)
 
     def test_foreign(self) -> None:
         """A proxy of a type of another package comes like any other one."""

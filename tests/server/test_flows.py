@@ -60,6 +60,9 @@ class Proxy:
     def flow_began(self, flow: ProxyFlow) -> None:
         self.present.add(flow)
 
+    def flow_served(self, flow: ProxyFlow) -> None:
+        """Nothing."""
+
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """Nothing."""
 

@@ -81,6 +81,11 @@ LINES: list[tuple[Any, LogLevel, list[str]]] = [
         ["[r1] [web] get a user connection [192.0.2.1:4321]"],
     ),
     (
+        events.UserServed(client=CLIENT, proxy="web", origin=ORIGIN, waited_s=0.5),
+        LogLevel.debug,
+        ["[r1] [web] 192.0.2.1:4321 has a work connection after 0.500 s"],
+    ),
+    (
         events.UserUnserved(client=CLIENT, proxy="web", origin=ORIGIN, error=NoWorkConnection("no")),
         LogLevel.warn,
         ["[r1] [web] no work connection for 192.0.2.1:4321: no"],

@@ -99,6 +99,7 @@ class StatusTests(StatusTestCase):
         self.assertFalse(self.successResultOf(self.server.end_client(self.client.run_id)))
         self.assertEqual(self.server.forget_closed_proxies(), 0)
         self.assertIsNone(self.server.proxy_status("web"))
+        self.assertEqual((self.server.proxy_counts(), self.server.traffic().total), ([], 0))
 
     def test_running(self) -> None:
         """It knows its clients, its proxies and their users."""
@@ -117,6 +118,9 @@ class StatusTests(StatusTestCase):
         options: Any = proxy.options
         self.assertEqual(options.remote_port, 6000)
         self.assertEqual(self.server.proxy_status("web"), proxy)
+        (counts,) = self.server.proxy_counts()
+        self.assertEqual(counts, (proxy.name, "tcp", True, 1, proxy.traffic_in, proxy.traffic_out))
+        self.assertEqual(self.server.traffic(), status.flows)
         self.assertIsNone(self.server.proxy_status("other"))
         (flow,) = self.server.flows()
         self.assertEqual(flow.proxy.name, "web")
@@ -155,6 +159,7 @@ class EndingTests(StatusTestCase):
         self.assertTrue(user.lost)
         self.assertEqual([each.traffic.ended for each in self.told(events.UserLeft)], [Ended.OPERATOR])
         self.assertEqual(len(self.told(events.UserArrived)), 1)
+        self.assertEqual([each.waited_s for each in self.told(events.UserServed)], [0.0])
         self.assertEqual(self.server.flows(), [])
         self.assertTrue(self.server.status().proxies[0].is_open)
 

@@ -67,6 +67,9 @@ class Proxy:
     def flow_began(self, flow: ProxyFlow) -> None:
         """Nothing."""
 
+    def flow_served(self, flow: ProxyFlow) -> None:
+        """Nothing."""
+
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """Nothing."""
 

@@ -243,6 +243,7 @@ class ClientConfig(Options, frozen=True, kw_only=True):
             "webServer.port is given."
         ),
     ] = None
+    enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     transport: Annotated[ClientTransport, effect(Effect.AT_LOGIN)] = ClientTransport()
     virtual_net: VirtualNet = VirtualNet()
     feature_gates: Annotated[dict[str, bool], doc("Experimental features to switch on.")] = msgspec.field(

@@ -80,6 +80,7 @@ class FrameTests(SynchronousTestCase):
             refused("p"),
             events.VisitRefused(proxy="p", origin=ORIGIN, reason="no"),
             events.UserArrived(client=ANN, proxy="p", origin=ORIGIN),
+            events.UserServed(client=ANN, proxy="p", origin=ORIGIN, waited_s=0.5),
         ):
             data = frame(event, 1.0).decode().split("data: ")[1]
             self.assertNotIn("_", "".join(json.loads(data)))

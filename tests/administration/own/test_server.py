@@ -71,7 +71,10 @@ class ServerTests(StatusTestCase):
             [line for line in each.received.decode().split("\n") if line.startswith("event: ")]
             for each in (some, all_of_them)
         ]
-        self.assertEqual(kinds, [["event: proxy-closed"], ["event: user-arrived", "event: proxy-closed"]])
+        self.assertEqual(
+            kinds,
+            [["event: proxy-closed"], ["event: user-arrived", "event: user-served", "event: proxy-closed"]],
+        )
         for each in (some, all_of_them):
             self.assertIn(b"Content-Type: text/event-stream", each.received)
             self.assertIn(b"Cache-Control: no-store", each.received)

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: what each role has, and how it is told."""

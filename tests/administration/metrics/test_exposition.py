@@ -1,0 +1,71 @@
+"""Tests for :mod:`relaykit.administration.metrics.exposition`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from twisted.internet import reactor  # noqa: TID251  # threads hand back what they have to it
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from relaykit.administration.calls import Call
+from relaykit.administration.metrics.exposition import Exposition, Families
+from tests.administration.metrics.texts import key, read
+
+
+@define(eq=False)
+class Counted:
+    """A source that counts how often it is asked."""
+
+    asked: int = 0
+    fails: bool = False
+
+    def take(self) -> Families:
+        self.asked += 1
+        return lambda: self._families(self.asked)
+
+    def _families(self, asked: int) -> Iterator[Metric]:
+        if self.fails:
+            raise ValueError("a defect")
+        yield GaugeMetricFamily("asked", "How often it was asked", value=asked)
+        yield CounterMetricFamily("old", "A name of old", value=7)
+
+
+class ExpositionTests(TestCase):
+    """Tests for :class:`Exposition`."""
+
+    def setUp(self) -> None:
+        self.source = Counted()
+        self.exposition = Exposition(reactor, (self.source,), ("old",))
+
+    def scrape(self) -> Deferred[Any]:
+        """Somebody asks."""
+        answer: Any = self.exposition.route().handler(Call(path="/metrics"))
+        return Deferred.fromCoroutine(answer)
+
+    async def test_text(self) -> None:
+        """The answer is text that Prometheus reads; some names stand as they are."""
+        answer = await self.scrape()
+        self.assertEqual(answer.type, "text/plain; version=0.0.4; charset=utf-8; escaping=values")
+        self.assertEqual(read(answer.body)[key("asked")], 1)
+        self.assertIn(b"# HELP old A name of old\n# TYPE old counter\n", answer.body)
+
+    async def test_together(self) -> None:
+        """Who asks while an answer is made gets the same one; the next one gets another."""
+        first, second = self.scrape(), self.scrape()
+        self.assertEqual((await first).body, (await second).body)
+        self.assertEqual(self.source.asked, 1)
+        await self.scrape()
+        self.assertEqual(self.source.asked, 2)
+
+    async def test_defect(self) -> None:
+        """What fails is told to all who asked, and does not stay."""
+        self.source.fails = True
+        for each in (self.scrape(), self.scrape()):
+            await self.assertFailure(each, ValueError)
+        self.source.fails = False
+        await self.scrape()
