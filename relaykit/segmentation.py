@@ -13,13 +13,16 @@ import sys
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-__all__ = ["NOT_SEGMENTED", "Control", "can_segment", "cut", "join_received", "joined"]
+__all__ = ["CONTROL_BYTES", "NOT_SEGMENTED", "Control", "can_segment", "cut", "join_received", "joined"]
 
 Control: TypeAlias = "tuple[int, int, bytes]"
 """What goes to the kernel or comes from it beside datagrams: level, kind and value."""
 
 NOT_SEGMENTED: Final = (errno.EINVAL, errno.EMSGSIZE, errno.EIO)
 """What is said where segments would have to be fragmented, or a device cannot do its part."""
+
+CONTROL_BYTES: Final = 128
+"""Room for what the kernel tells beside datagrams."""
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103

@@ -68,6 +68,15 @@ class DatagramOutput:
         queue.size += size
         return True
 
+    def send_many(self, leg: DatagramLeg, datagrams: Sequence[bytes], name: Name) -> int:
+        """Sends datagrams from a leg at once, after what is kept of it; how many of them the system took."""
+        queue = self._queues.get(leg)
+        if queue is not None:
+            self._send_all(leg, queue)
+        before = leg.dropped
+        self._send_runs(leg, datagrams, name)
+        return len(datagrams) - (leg.dropped - before)
+
     def flush(self) -> None:
         """Sends what is kept."""
         queues, self._queues = self._queues, {}
@@ -78,11 +87,14 @@ class DatagramOutput:
 
     def _send_all(self, leg: DatagramLeg, queue: _Queue) -> None:
         datagrams, queue.datagrams, queue.size = queue.datagrams, [], 0
+        self._send_runs(leg, datagrams, queue.name)
+
+    def _send_runs(self, leg: DatagramLeg, datagrams: Sequence[bytes], name: Name) -> None:
         begin = 0
         while begin < len(datagrams):
             end = self._end_of_run(datagrams, begin, leg.most_segment)
             run = datagrams[begin:end]
-            leg.dropped += len(run) - self._send_run(leg, run, queue.name)
+            leg.dropped += len(run) - self._send_run(leg, run, name)
             begin = end
 
     def _end_of_run(self, datagrams: Sequence[bytes], begin: int, most_segment: int) -> int:

@@ -22,15 +22,17 @@ from relaykit.dataplane.listening import ANY_HOST, bind
 from relaykit.dataplane.poller import PIECE_BYTES, READ
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
-from relaykit.interfaces import IListeningPort
-from relaykit.values import Address, Ended, Origin
+from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IListeningPort
+from relaykit.sansio.segments import split
+from relaykit.segmentation import CONTROL_BYTES, can_segment, join_received, joined
+from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from relaykit.dataplane.poller import Poller
     from relaykit.dataplane.sources import SourceLeg
-    from relaykit.interfaces import IDatagramAcceptor
+    from relaykit.interfaces import IDatagramAcceptor, IDatagramReceiver
     from relaykit.sansio.contract import Buffer
 
 __all__ = ["DatagramPort", "DatagramSocketLeg", "listen_datagrams"]
@@ -43,10 +45,14 @@ RECEIVE_BUFFER_BYTES = 1024 * 1024
 """What is asked for as the kernel's buffer of a socket, for bursts; it gives what it is allowed to."""
 
 
+@implementer(IBatchedDatagramLeg)
 class DatagramSocketLeg(DatagramLeg):
-    """A leg on a connected, non-blocking UDP socket, which it owns from now on."""
+    """A leg on a connected, non-blocking UDP socket, which it owns from now on.
 
-    __slots__ = ("_number", "_output", "_poller", "_socket", "interest", "watched")
+    To a receiver that takes batches it hands on what was read at once, but for empty datagrams.
+    """
+
+    __slots__ = ("_joins", "_number", "_output", "_poller", "_socket", "interest", "watched")
 
     def __init__(
         self, poller: Poller, plain: socket.socket, peer: Address | None, host: Address | None
@@ -57,15 +63,28 @@ class DatagramSocketLeg(DatagramLeg):
         self._socket = plain
         self._number = plain.fileno()
         self._output = DatagramOutput(poller, plain)
+        self._joins = False
 
     def fileno(self) -> int:
         return self._number
+
+    def attach(self, receiver: IDatagramReceiver) -> None:
+        super().attach(receiver)
+        self._joins = self._takes_batches and can_segment(self._socket)
+        if self._joins:
+            join_received(self._socket)
 
     def send(self, data: Buffer) -> bool:
         if not self._closed and self._output.send(self, data, None):
             return True
         self.dropped += 1
         return False
+
+    def send_many(self, datagrams: Sequence[bytes]) -> int:
+        if self._closed:
+            self.dropped += len(datagrams)
+            return 0
+        return self._output.send_many(self, datagrams, None)
 
     def pause(self) -> None:
         super().pause()
@@ -83,6 +102,9 @@ class DatagramSocketLeg(DatagramLeg):
     # --- for the poller -------------------------------------------------------------------------
 
     def ready(self, events: int) -> None:
+        if self._joins:
+            self._read_together()
+            return
         buffer, taken = self._poller.buffer, 0
         for _ in range(READS_AT_ONCE):
             try:
@@ -112,6 +134,25 @@ class DatagramSocketLeg(DatagramLeg):
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _read_together(self) -> None:
+        datagrams: list[bytes] = []
+        taken = 0
+        for _ in range(READS_AT_ONCE):
+            try:
+                count, joined_ones, _ = _receive(self._socket, self._poller.buffer)
+            except BlockingIOError:
+                break
+            except OSError:
+                # About something that was sent: see the beginning of this file.
+                continue
+            taken += count
+            datagrams += joined_ones
+            if taken >= PIECE_BYTES:
+                break
+        self._poller.taken_bytes += taken
+        if datagrams:
+            self._arrived_together(datagrams)
+
     def _end(self, reason: Ended) -> None:
         if self._number >= 0:
             self._output.flush()
@@ -137,7 +178,7 @@ class DatagramPort:
         """``give_back`` is called when the port is closed, in place of closing the socket."""
         self.interest = self.watched = 0
         self.address = address
-        self.sources = SourceTable(poller, self._send, str(address))
+        self.sources = SourceTable(poller, self._send, str(address), transmit_many=self._send_many)
         """Who has a leg at the moment, each by its name as the system has it."""
         self._poller = poller
         self._socket = plain
@@ -146,6 +187,9 @@ class DatagramPort:
         self._acceptor = acceptor
         self._give_back = give_back
         self._host = None if address is None or address.host in ANY_HOST else address
+        self._joins = IBatchedDatagramAcceptor.providedBy(acceptor) and can_segment(plain)
+        if self._joins:
+            join_received(plain)
         poller.watch(self, READ)
 
     def __repr__(self) -> str:
@@ -166,6 +210,9 @@ class DatagramPort:
     # --- for the poller -------------------------------------------------------------------------
 
     def ready(self, events: int) -> None:
+        if self._joins:
+            self._read_together()
+            return
         buffer, plain, sources = self._poller.buffer, self._socket, self.sources
         taken = 0
         for _ in range(READS_AT_ONCE):
@@ -194,9 +241,46 @@ class DatagramPort:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _read_together(self) -> None:
+        taken = 0
+        for _ in range(READS_AT_ONCE):
+            try:
+                count, datagrams, name = _receive(self._socket, self._poller.buffer)
+            except BlockingIOError:
+                break
+            except OSError:
+                # About something that was sent: see the beginning of this file.
+                continue
+            taken += count
+            leg = self.sources.legs.get(name)
+            if leg is None and datagrams:
+                origin = Origin(_source(name), self._host)
+                self.sources.admit(self._acceptor, name, origin, datagrams.pop(0))
+                leg = self.sources.legs.get(name)
+            if leg is not None and datagrams:
+                if leg.sweep != self.sources.sweep:
+                    self.sources.heard_of(leg)
+                leg._arrived_together(datagrams)
+            if taken >= PIECE_BYTES or self._number < 0:
+                break
+        self._poller.taken_bytes += taken
+
     def _send(self, leg: SourceLeg, data: Buffer) -> bool:
         name: Any = leg.key
         return self._number >= 0 and self._output.send(leg, data, name)
+
+    def _send_many(self, leg: SourceLeg, datagrams: Sequence[bytes]) -> int:
+        name: Any = leg.key
+        return self._output.send_many(leg, datagrams, name) if self._number >= 0 else 0
+
+
+def _receive(plain: socket.socket, buffer: memoryview) -> tuple[int, list[bytes], Any]:
+    """Reads datagrams of one source that the kernel has joined: how many bytes, the datagrams, the source.
+
+    An empty one is left out.
+    """
+    count, control, _, name = plain.recvmsg_into((buffer,), CONTROL_BYTES)
+    return count, split(bytes(buffer[:count]), joined(control) or MOST_DATAGRAM_BYTES), name
 
 
 def _source(name: tuple[Any, ...]) -> Address | None:

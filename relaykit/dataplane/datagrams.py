@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
+from relaykit.interfaces import IBatchedDatagramLeg, IBatchedDatagramReceiver, IDatagramLeg
 from relaykit.values import MOST_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class DatagramLeg:
         "_loss",
         "_paused",
         "_receiver",
+        "_takes_batches",
         "_turns",
         "dropped",
         "host",
@@ -60,6 +61,7 @@ class DatagramLeg:
         """Bytes of the largest datagrams that the system can send to the peer several at once."""
         self._turns = turns
         self._receiver: IDatagramReceiver | None = None
+        self._takes_batches = False
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._paused = False
@@ -73,6 +75,7 @@ class DatagramLeg:
 
     def attach(self, receiver: IDatagramReceiver) -> None:
         self._receiver = receiver
+        self._takes_batches = IBatchedDatagramReceiver.providedBy(receiver)
         self.resume()
 
     def send(self, data: Buffer) -> bool:
@@ -106,6 +109,14 @@ class DatagramLeg:
             self._held_bytes += len(data)
         else:
             self.dropped += 1
+
+    def _arrived_together(self, datagrams: Sequence[bytes]) -> None:
+        """The same of several, in order."""
+        if self._flowing and self._takes_batches:
+            self._receiver.datagrams_received(datagrams)  # type: ignore[union-attr]  # it takes batches
+        else:
+            for data in datagrams:
+                self._arrived(data)
 
     def _silence(self) -> None:
         """Delivers nothing any more but the loss: this side has closed the leg."""
@@ -192,14 +203,12 @@ class UpperDatagramLeg:
         self._lower.close()
 
 
-def sender_of_many(leg: IDatagramLeg) -> Callable[[Sequence[bytes]], object]:
-    """What sends several datagrams on a leg: by few system calls, where the leg can do that."""
+def sender_of_many(leg: IDatagramLeg) -> Callable[[Sequence[bytes]], int]:
+    """What sends several datagrams on a leg: by few system calls, where the leg can do that.
+
+    It answers how many were taken.
+    """
     if IBatchedDatagramLeg.providedBy(leg):
-        send_many: Callable[[Sequence[bytes]], object] = leg.send_many
+        send_many: Callable[[Sequence[bytes]], int] = leg.send_many
         return send_many
-
-    def send_each(datagrams: Sequence[bytes]) -> None:
-        for data in datagrams:
-            leg.send(data)
-
-    return send_each
+    return lambda datagrams: sum(map(leg.send, datagrams))

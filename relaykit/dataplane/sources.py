@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from relaykit.dataplane.datagrams import DatagramLeg
+from relaykit.interfaces import IBatchedDatagramLeg
 from relaykit.values import Ended
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ _SWEEPS = 4
 Transmit: TypeAlias = "Callable[[SourceLeg, Buffer], bool]"
 """Sends a datagram to a source; whether it was taken."""
 
+TransmitMany: TypeAlias = "Callable[[SourceLeg, Sequence[bytes]], int]"
+"""The same of several; how many were taken."""
+
 
 class SourceCounts:
     """What all tables of a process have together."""
@@ -67,6 +72,7 @@ class SourceCounts:
         return present + more <= most or own + more <= most // max(1, self.tables)
 
 
+@implementer(IBatchedDatagramLeg)
 class SourceLeg(DatagramLeg):
     """One source, which ``key`` stands for where it comes from."""
 
@@ -96,6 +102,14 @@ class SourceLeg(DatagramLeg):
         self.dropped += 1
         return False
 
+    def send_many(self, datagrams: Sequence[bytes]) -> int:
+        transmit_many = self._table.transmit_many
+        if self._closed or transmit_many is None:
+            return sum(map(self.send, datagrams))
+        if self.sweep != self._table.sweep:
+            self._table.heard_of(self)
+        return transmit_many(self, datagrams)
+
     def close(self) -> None:
         self._table.forget(self)
         self.end(Ended.FINISHED)
@@ -118,6 +132,7 @@ class SourceTable:
     """The legs of sources by their keys: those that were heard of last are at its end.
 
     ``name`` says in the log where the sources are; ``gone`` is told of each leg that came to its end.
+    Without ``transmit_many`` several datagrams are sent one by one.
     """
 
     log = Logger()
@@ -128,8 +143,10 @@ class SourceTable:
         transmit: Transmit,
         name: str,
         gone: Callable[[SourceLeg], None] = lambda leg: None,
+        transmit_many: TransmitMany | None = None,
     ) -> None:
         self.poller = poller
+        self.transmit_many = transmit_many
         self.legs: OrderedDict[Hashable, SourceLeg] = OrderedDict()
         """To find a leg; only the table changes it."""
         self.sweep = 0

@@ -31,6 +31,7 @@ from relaykit.interfaces.hosts import (
 )
 from relaykit.interfaces.legs import (
     IAccompaniedLeg,
+    IBatchedDatagramAcceptor,
     IBatchedDatagramLeg,
     IBatchedDatagramReceiver,
     IConnection,
@@ -95,6 +96,7 @@ __all__ = [
     "IAcceptHost",
     "IAccompaniedLeg",
     "IBackend",
+    "IBatchedDatagramAcceptor",
     "IBatchedDatagramLeg",
     "IBatchedDatagramReceiver",
     "ICarrier",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IAccompaniedLeg",
+    "IBatchedDatagramAcceptor",
     "IBatchedDatagramLeg",
     "IBatchedDatagramReceiver",
     "IConnection",
@@ -440,6 +441,13 @@ class IDatagramAcceptor(Interface):
 
     def leg_accepted(leg: IDatagramLeg, origin: Origin) -> None:
         """A new source, whose first datagram the leg holds; the acceptor owns it."""
+
+
+class IBatchedDatagramAcceptor(IDatagramAcceptor):
+    """An acceptor whose receivers are all :class:`IBatchedDatagramReceiver`, and need no empty datagrams.
+
+    A port may then receive several datagrams of one source by one system call, where they have one size.
+    """
 
 
 class IDatagramLane(Interface):

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.sansio.segments import end_of_run, split
-from relaykit.segmentation import NOT_SEGMENTED, can_segment, cut, join_received, joined
+from relaykit.segmentation import CONTROL_BYTES, NOT_SEGMENTED, can_segment, cut, join_received, joined
 from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _PKTINFO_4 = struct.Struct("=I4s4s")
 _PKTINFO_6 = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
-_CONTROL_BYTES = 128
 _DONT_FRAGMENT_6 = 62
 _PROBE = 3
 """Do not fragment, and believe no router that tells of a smaller way: whoever probes finds that out.  Source:
@@ -272,7 +271,7 @@ class UdpSocket:
             arrived_at = ""
             try:
                 if self._tells_arrival:
-                    data, control, _, name = plain.recvmsg(DATAGRAM_MAX, _CONTROL_BYTES)
+                    data, control, _, name = plain.recvmsg(DATAGRAM_MAX, CONTROL_BYTES)
                     arrived_at = self._arrival(control)
                 else:
                     data, name = plain.recvfrom(DATAGRAM_MAX)
@@ -300,7 +299,7 @@ class UdpSocket:
             if self._socket is None:
                 return
             try:
-                data, control, _, name = self._socket.recvmsg(DATAGRAM_MAX, _CONTROL_BYTES)
+                data, control, _, name = self._socket.recvmsg(DATAGRAM_MAX, CONTROL_BYTES)
             except BlockingIOError:
                 break
             except OSError:

@@ -14,8 +14,9 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from relaykit.dataplane.poller import Descriptor, Poller
-from relaykit.interfaces import IDatagramAcceptor, IDatagramLeg
+from relaykit.interfaces import IBatchedDatagramReceiver, IDatagramAcceptor, IDatagramLeg
 from relaykit.sansio.contract import Buffer
+from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Origin
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FakePoller",
     "FakeReactor",
     "FakeSocket",
+    "RecordingBatches",
     "os_error",
 ]
 
@@ -185,7 +187,8 @@ class FakeDatagramSocket:
         self.segments = segments
         self.narrow: dict[object, int] = {}
         self.sent: list[tuple[bytes, object]] = []
-        self.calls = 0
+        self.calls = self.reads = 0
+        self.joins = False
         self.input: list[tuple[bytes, object] | OSError] = []
         self.errors: list[OSError] = []
         self.closed = False
@@ -227,6 +230,21 @@ class FakeDatagramSocket:
         buffer[: len(data)] = data
         return len(data), name
 
+    def recvmsg_into(
+        self, buffers: Sequence[memoryview], control_bytes: int
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, object]:
+        """The next datagrams that have one source and one size, if there are several, and their source."""
+        self.reads += 1
+        count, name = self.recvfrom_into(buffers[0])
+        size, end = count, count
+        while size and self.input and self.joins:
+            first = self.input[0]
+            if isinstance(first, OSError) or first[1] != name or len(first[0]) != size:
+                break
+            end += self.recvfrom_into(buffers[0][end:])[0]
+        told = (17, 104, size.to_bytes(4, sys.byteorder))
+        return end, [] if end == size else [told], 0, name
+
     def recv_into(self, buffer: memoryview) -> int:
         """The next datagram."""
         return self.recvfrom_into(buffer)[0]
@@ -237,10 +255,29 @@ class FakeDatagramSocket:
             raise os_error(errno.ENOPROTOOPT)
         return 0
 
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Joins datagrams that are received from now on."""
+        assert level == socket.IPPROTO_UDP, "nothing else is asked for"
+        self.joins = bool(value)
+
     def close(self) -> None:
         """Closes it; once."""
         assert not self.closed, "closed twice"
         self.closed = True
+
+
+@implementer(IBatchedDatagramReceiver)
+class RecordingBatches(RecordingDatagrams):
+    """Takes datagrams together, and notes which."""
+
+    def __init__(self, leg: IDatagramLeg | None = None) -> None:
+        self.batches: list[list[bytes]] = []
+        super().__init__(leg)
+
+    def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
+        """Takes them."""
+        self.batches.append(list(datagrams))
+        self.got += datagrams
 
 
 @implementer(IDatagramAcceptor)

@@ -71,6 +71,19 @@ class DatagramOutputTests(SynchronousTestCase):
             self.assertEqual(len(sending.socket.sent), most + 1)
         self.assertFalse(sending.output.send(sending.leg, bytes(65508), NAME))
 
+    def test_many(self) -> None:
+        """Many go out at once, after what was kept from the same leg; what is not taken is counted."""
+        sending = Sending()
+        sending.output.send(sending.other, b"other", OTHER)
+        sending.output.send(sending.leg, b"first", NAME)
+        self.assertEqual(sending.output.send_many(sending.leg, [b"aa", b"bb", b"c"], NAME), 3)
+        self.assertEqual([data for data, _ in sending.socket.sent], [b"first", b"aa", b"bb", b"c"])
+        sending.socket.errors = [os_error(errno.EAGAIN)]
+        self.assertEqual(sending.output.send_many(sending.leg, [b"aa", b"bb", b"ccc"], NAME), 1)
+        self.assertEqual((sending.leg.dropped, sending.socket.calls), (2, 4))
+        sending.poller.end_turn()
+        self.assertEqual(sending.socket.sent[-1], (b"other", OTHER))
+
     def test_several_receivers(self) -> None:
         """What goes to one receiver goes together, whatever was sent in between."""
         sending = Sending()

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import cast
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
 from relaykit.dataplane.poller import PIECE_BYTES, READ, EpollPoller
-from relaykit.interfaces import IDatagramLeg, IListeningPort
+from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IDatagramLeg, IListeningPort
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
-from tests.dataplane.fakes import AcceptingDatagrams, FakeDatagramSocket, FakePoller, FakeReactor, os_error
+from tests.dataplane.fakes import (
+    AcceptingDatagrams,
+    FakeDatagramSocket,
+    FakePoller,
+    FakeReactor,
+    RecordingBatches,
+    os_error,
+)
 from tests.dataplane.test_poller import FakeEpoll
 
 HOST = Address("192.0.2.2", 53)
@@ -49,6 +57,41 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.socket.input = [(bytes(PIECE_BYTES // 4), None)] * 5
         self.leg.ready(READ)
         self.assertEqual(len(got.got), 4)
+
+    def test_together(self) -> None:
+        """Who takes batches gets what was read at once, but for empty ones; errors of others do not count."""
+        got = RecordingBatches(self.leg)
+        self.assertTrue(self.socket.joins)
+        refused = os_error(errno.ECONNREFUSED)
+        self.socket.input = [(b"aa", None), (b"bb", None), (b"", None), refused, (b"c", None)]
+        self.leg.ready(READ)
+        self.assertEqual(
+            (got.batches, self.socket.reads, self.poller.taken_bytes), ([[b"aa", b"bb", b"c"]], 5, 5)
+        )
+        self.leg.ready(READ)
+        self.assertEqual(len(got.batches), 1)
+        self.socket.input = [(bytes(PIECE_BYTES - each), None) for each in (1, 2, 3)]
+        self.leg.ready(READ)
+        self.assertEqual(len(self.socket.input), 1)
+
+    def test_not_joined(self) -> None:
+        """Where the system joins none, who takes batches gets them one by one."""
+        plain = FakeDatagramSocket(segments=0)
+        leg = DatagramSocketLeg(self.poller, cast(socket.socket, plain), HOST, None)
+        got = RecordingBatches(leg)
+        plain.input = [(b"a", None), (b"b", None)]
+        leg.ready(READ)
+        self.assertEqual((got.got, got.batches, plain.reads), ([b"a", b"b"], [], 0))
+
+    def test_sent_together(self) -> None:
+        """Several datagrams go out at once, after what was sent before; a closed leg drops them."""
+        verifyObject(IBatchedDatagramLeg, self.leg)
+        self.leg.send(b"first")
+        self.assertEqual(self.leg.send_many([b"a", b"b"]), 2)
+        self.assertEqual([data for data, _ in self.socket.sent], [b"first", b"a", b"b"])
+        self.assertEqual(self.socket.calls, 2)
+        self.leg.close()
+        self.assertEqual((self.leg.send_many([b"a", b"b"]), self.leg.dropped), (0, 2))
 
     def test_nobody_listens(self) -> None:
         """An answer that nobody listens is about an earlier datagram: this one is sent all the same."""
@@ -136,6 +179,38 @@ class DatagramPortTests(SynchronousTestCase):
         """It is a port that can be closed."""
         verifyObject(IListeningPort, self.port)
         self.assertEqual((self.port.address, self.port.interest), (HOST, READ))
+
+    def test_together(self) -> None:
+        """Datagrams of a source that the system has joined go on together, the first ones too."""
+        socket_, accepting = FakeDatagramSocket(), AcceptingDatagrams()
+        directlyProvides(accepting, IBatchedDatagramAcceptor)
+        port = DatagramPort(self.poller, cast(socket.socket, socket_), accepting, HOST)
+        self.assertEqual((socket_.joins, self.socket.joins), (True, False))
+        socket_.input = [(b"a", USER), (b"b", USER), (b"c", OTHER), (b"", THIRD)]
+        port.ready(READ)
+        users = [RecordingBatches(leg) for leg in accepting.legs]
+        self.assertEqual([user.got for user in users], [[b"a", b"b"], [b"c"]])
+        port.sources.sweep += 1
+        refused = os_error(errno.ECONNREFUSED)
+        socket_.input = [refused, (b"d", USER), (b"e", USER), (b"f", OTHER)]
+        port.ready(READ)
+        self.assertEqual([user.batches for user in users], [[[b"d", b"e"]], [[b"f"]]])
+        self.assertEqual([leg.sweep for leg in port.sources.legs.values()], [port.sources.sweep] * 2)
+        socket_.input = [(bytes(PIECE_BYTES), USER), (b"g", USER)]
+        port.ready(READ)
+        self.assertEqual(len(socket_.input), 1)
+        port.close()
+
+    def test_sent_together(self) -> None:
+        """Several datagrams to a source go out at once; from a port that is closed, none."""
+        self.arrive((b"x", USER))
+        leg: Any = self.accepting.legs[0]
+        self.assertEqual((leg.send_many([b"a", b"b"]), self.socket.calls), (2, 1))
+        self.assertEqual(self.socket.sent, [(b"a", USER), (b"b", USER)])
+        self.socket.errors = [os_error(errno.EAGAIN)]
+        self.assertEqual((leg.send_many([b"a", b"b"]), leg.dropped), (0, 2))
+        self.port.close()
+        self.assertEqual((leg.send_many([b"a", b"b"]), leg.dropped), (0, 4))
 
     def test_sources(self) -> None:
         """Each source is a leg of its own, which has its origin and holds what came first."""

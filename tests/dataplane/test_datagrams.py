@@ -11,6 +11,7 @@ from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
 from relaykit.testing.memory import MemoryNetwork, RecordingDatagrams
 from relaykit.testing.ports import datagram_pair
 from relaykit.values import Ended
+from tests.dataplane.fakes import RecordingBatches
 
 
 class DatagramLegTests(SynchronousTestCase):
@@ -35,6 +36,19 @@ class DatagramLegTests(SynchronousTestCase):
         self.near.send_many = batches.append  # type: ignore[attr-defined]  # it has one now
         sender_of_many(self.near)([b"3", b"4"])
         self.assertEqual(batches, [[b"3", b"4"]])
+
+    def test_arrived_together(self) -> None:
+        """Several go by one call to who takes them so, one by one to others, and are held before."""
+        self.near._arrived_together([b"1", b"2"])
+        one_by_one = RecordingDatagrams(self.near)
+        self.near._arrived_together([b"3", b"4"])
+        self.assertEqual(one_by_one.got, [b"1", b"2", b"3", b"4"])
+        together = RecordingBatches(self.near)
+        self.near._arrived_together([b"5", b"6"])
+        self.near.pause()
+        self.near._arrived_together([b"7", b"8"])
+        self.near.resume()
+        self.assertEqual((together.batches, together.got), ([[b"5", b"6"]], [b"5", b"6", b"7", b"8"]))
 
     def test_held(self) -> None:
         """Without a receiver a few datagrams are held, as many as fit; the rest are dropped and counted."""

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from relaykit.dataplane import sources
 from relaykit.dataplane.sources import SOURCE_IDLE_S, SourceLeg, SourceTable
-from relaykit.interfaces import IDatagramLeg
+from relaykit.interfaces import IBatchedDatagramLeg, IDatagramLeg
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
 from tests.dataplane.fakes import AcceptingDatagrams, FakePoller
@@ -50,6 +50,12 @@ class SourceTableTests(SynchronousTestCase):
         verifyObject(IDatagramLeg, leg)
         self.assertEqual(self.accepting.origins, [Origin(USER, HERE)])
         self.assertEqual(RecordingDatagrams(leg).got, [b"1", b"2"])
+
+    def test_sent_one_by_one(self) -> None:
+        """Where several cannot be sent at once, they are sent one by one."""
+        leg = self.table.add("key", USER, None)
+        verifyObject(IBatchedDatagramLeg, leg)
+        self.assertEqual((leg.send_many([b"x", b"", b"y"]), leg.dropped), (2, 1))
 
     def test_sent(self) -> None:
         """What a leg sends goes to its source; what is not taken, or comes too late, is counted."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,13 +23,9 @@ from zope.interface import implementer
 from relaykit.carriers.quic.adapter import ID_BYTES, Settings
 from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S, RELAY_PROTOCOL
 from relaykit.carriers.quic.path import QuicPath
+from relaykit.dataplane.datagrams import sender_of_many
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import (
-    IBatchedDatagramLeg,
-    IBatchedDatagramReceiver,
-    IDatagramAcceptor,
-    IDatagramReceiver,
-)
+from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IBatchedDatagramReceiver
 from relaykit.sansio.quic.packets import destination_of, read_opening
 from relaykit.sansio.quic.tokens import KEY_BYTES, AddressTokens
 from relaykit.values import Ended, host_of
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.carriers.quic.adapter import Connection, Library, Way
-    from relaykit.interfaces import IAcceptHost, IDatagramLeg
+    from relaykit.interfaces import IAcceptHost, IDatagramLeg, IDatagramReceiver
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.quic.packets import Opening
     from relaykit.values import Address, Origin
@@ -76,7 +73,7 @@ class PortRules:
     most_streams: int
 
 
-@implementer(IDatagramAcceptor)
+@implementer(IBatchedDatagramAcceptor)
 class QuicPort:
     """Takes the sources of a datagram port; hands a connection to the host once it is handshaken."""
 
@@ -115,12 +112,20 @@ class QuicPort:
 
     # --- for sources and clients ------------------------------------------------------------------
 
-    def datagram_received(self, source: _Source, data: bytes) -> None:
-        """A datagram came from somewhere."""
-        client = self._by_id.get(destination_of(data, ID_BYTES)[:ID_BYTES])
-        if client is not None:
-            client.take(source, data)
-            return
+    def datagrams_received(self, source: _Source, datagrams: Sequence[bytes]) -> None:
+        """Datagrams came from somewhere."""
+        for client, own in groupby(datagrams, self._client_of):
+            if client is not None:
+                client.take(source, list(own))
+            else:
+                for data in own:
+                    self._begin_or_drop(source, data)
+
+    def _client_of(self, data: bytes) -> _Client | None:
+        return self._by_id.get(destination_of(data, ID_BYTES)[:ID_BYTES])
+
+    def _begin_or_drop(self, source: _Source, data: bytes) -> None:
+        """Deals with a datagram that belongs to no connection."""
         opening = read_opening(data)
         if opening is not None and not self._closing:
             self._answer(source, opening, data)
@@ -164,7 +169,7 @@ class QuicPort:
             source.leg.send(self._library.retry(opening, named, token))
             return
         retried = None if original is None else (original, opening.destination)
-        self._begin(source, opening, retried).take(source, data)
+        self._begin(source, opening, retried).take(source, (data,))
 
     def _begin(self, source: _Source, opening: Opening, retried: tuple[bytes, bytes] | None) -> _Client:
         host, rules, library = self._host, self._rules, self._library
@@ -220,14 +225,15 @@ class QuicPort:
         path.abort()
 
 
-@implementer(IDatagramReceiver)
+@implementer(IBatchedDatagramReceiver)
 class _Source:
     """Where datagrams come from: the way to the clients that are there."""
 
-    __slots__ = ("_port", "clients", "leg", "proved", "way")
+    __slots__ = ("_port", "clients", "leg", "proved", "send_many", "way")
 
     def __init__(self, port: QuicPort, leg: IDatagramLeg, address: Address) -> None:
         self.leg = leg
+        self.send_many = sender_of_many(leg)
         self.way: Way = address.host.partition("%")[0], address.port
         self.proved = str(address).encode()
         """What a token shows that the client receives at."""
@@ -235,7 +241,10 @@ class _Source:
         self._port = port
 
     def datagram_received(self, data: Buffer) -> None:
-        self._port.datagram_received(self, bytes(data))
+        self._port.datagrams_received(self, (bytes(data),))
+
+    def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
+        self._port.datagrams_received(self, datagrams)
 
     def leg_lost(self, reason: Ended) -> None:
         clients, self.clients = self.clients, set()
@@ -315,7 +324,7 @@ class _Client:
         return taken
 
     def send_many(self, datagrams: Sequence[bytes]) -> int:
-        return sum(map(self._source.leg.send if self.is_begun else self.send, datagrams))
+        return self._source.send_many(datagrams) if self.is_begun else sum(map(self.send, datagrams))
 
     def close(self) -> None:
         self._receiver = None
@@ -325,16 +334,16 @@ class _Client:
 
     # --- for the port -----------------------------------------------------------------------------
 
-    def take(self, source: _Source, data: bytes) -> None:
-        """Takes a datagram of the connection; those of one turn go in together."""
+    def take(self, source: _Source, datagrams: Sequence[bytes]) -> None:
+        """Takes datagrams of the connection; those of one turn go in together."""
         if source is not self._source:
             self._deliver()
             self._move(source)
         if not self._arrived:
             self._port.turns.at_turn_end(self._deliver)
-        self._arrived.append(data)
+        self._arrived += datagrams
         if not self.is_begun:
-            self._may_send += _AMPLIFICATION * len(data)
+            self._may_send += _AMPLIFICATION * sum(map(len, datagrams))
 
     def lose_way(self, source: _Source) -> None:
         """A way is gone; the client is found by the next datagram that comes from it, wherever it is then."""

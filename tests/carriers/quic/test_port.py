@@ -253,6 +253,23 @@ class QuicPortTests(SynchronousTestCase):
             self.assertEqual(net.port.connections, 0)
         self.assertGreater(MOST_HALF_OPEN, RETRY_ABOVE)
 
+    def test_together(self) -> None:
+        """Datagrams that arrive together go each to its own connection, those that are begun by them, too."""
+        library = libraries()[0]
+        net = self.net(library)
+        known, new = hello(library), hello(library)
+        stranger = net.stranger()
+        stranger.send(known)
+        net.rest(0.01)
+        (leg,) = net.legs.values()
+        receiver: Any = leg._receiver
+        receiver.datagrams_received([known, new, b"junk", new, known])
+        self.assertEqual(net.port.connections, 2)
+        net.rest(0.1)
+        self.assertEqual(len(net.legs), 1)
+        self.assertGreater(len(stranger.got), 1)
+        net.rest(HANDSHAKE_S)
+
     def test_way_lost(self) -> None:
         """A way that was lost is found again by the next datagram."""
         net = self.net()
