@@ -150,21 +150,11 @@ def load_client(
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """
     reader = _opened(path, environ, strict, cwd, "client", text)
-    loaded = _Client(reader.report, types, environ, allow_unsafe, strict, cwd, token_given).load(reader)
-    loaded = evolve(loaded, path=os.path.join(cwd, path))
-    if not loaded.config.store.path:
-        return loaded
-    store = StoreConfig(path=store_path(loaded.path, loaded.config.store.path))
-    loaded = evolve(loaded, config=msgspec.structs.replace(loaded.config, store=store))
-    return _with_store(loaded) if stored else loaded
-
-
-def _with_store(loaded: LoadedClient) -> LoadedClient:
-    assert loaded.definitions is not None
-    try:
-        return loaded.with_store(read_store(loaded.config.store.path, loaded.definitions))
-    except ConfigurationProblems as error:
-        raise ConfigurationProblems(error.problems, loaded.warnings) from error
+    path = os.path.join(cwd, path)
+    client = _Client(
+        reader.report, types, environ, allow_unsafe, strict, cwd, token_given, path=path, stored=stored
+    )
+    return evolve(client.load(reader), path=path)
 
 
 def role_of(
@@ -298,6 +288,10 @@ class _Client:
     _strict: bool
     _cwd: str
     _token_given: bool = False
+    _path: str = ""
+    """Of the file; empty for none."""
+    _stored: bool = False
+    """Whether what is in the store is read."""
     _proxies: list[ProxyEntry] = field(factory=list, init=False)
     _visitors: list[VisitorEntry] = field(factory=list, init=False)
 
@@ -307,7 +301,7 @@ class _Client:
         config = self._read(reader)
         for position, pattern in enumerate(config.includes):
             self._include(reader, ("includes", position), pattern)
-        config = complete_client(config)
+        config = self._with_store_path(complete_client(config))
         found = check_client(config, self._allow_unsafe, token_given=self._token_given)
         reader.findings(found, ())
         self._check_names(self._proxies)
@@ -315,16 +309,39 @@ class _Client:
         proxies = [proxy_of(entry, config.user) for entry in self._proxies if _is_started(entry, config)]
         self._check_ports(each for each in self._proxies if _is_started(each, config))
         visitors = [visitor_of(entry, config.user) for entry in self._visitors if _is_started(entry, config)]
-        self._check_named_visitors([each for each in self._visitors if _is_started(each, config)])
+        definitions = Definitions.beside(reader, self._types, config)
+        store = self._read_store(definitions)
+        if store is not None or not config.store.path:
+            # Else nobody can tell which visitors there are.
+            kept = () if store is None else tuple(store.visitors(config))
+            self._check_named_visitors([each for each in self._visitors if _is_started(each, config)], kept)
         self._report.raise_problems()
-        return LoadedClient(
+        loaded = LoadedClient(
             config,
             tuple(proxies),
             tuple(visitors),
             tuple(self._report.warnings),
-            definitions=Definitions.beside(reader, self._types, config),
+            definitions=definitions,
             of_files=(tuple(proxies), tuple(visitors)),
         )
+        return loaded if store is None else loaded.with_store(store)
+
+    def _with_store_path(self, config: ClientConfig) -> ClientConfig:
+        """The same with the path of the store from the root on."""
+        if not config.store.path or not self._path:
+            return config
+        store = StoreConfig(path=store_path(self._path, config.store.path))
+        return msgspec.structs.replace(config, store=store)
+
+    def _read_store(self, definitions: Definitions) -> Store | None:
+        path = definitions.config.store.path
+        if not path or not self._stored:
+            return None
+        try:
+            return read_store(path, definitions)
+        except ConfigurationProblems as error:
+            self._report.problems.extend(error.problems)
+            return None
 
     def _read(self, reader: Reader) -> ClientConfig:
         """Reads the keys of one file, its proxies and visitors included."""
@@ -368,9 +385,12 @@ class _Client:
             for each in wanted.add(entry):
                 entry.reader.warning((*entry.path, each.key), each.reason, subject=entry.subject)
 
-    def _check_named_visitors(self, entries: Sequence[VisitorEntry]) -> None:
+    def _check_named_visitors(
+        self, entries: Sequence[VisitorEntry], kept: Iterable[ConfiguredVisitor]
+    ) -> None:
         """Warns of visitors that name one which is not there, or which leads users back to them."""
         started = {each.common.name: each.options for each in entries}
+        started |= {each.common.name: each.options for each in kept}
         for entry in entries:
             for each in visitor_problems(entry.common.name, entry.options, started):
                 entry.reader.warning((*entry.path, each.key), each.reason, subject=entry.subject)

@@ -154,6 +154,22 @@ class StoreTests(ConfigurationTestCase):
         (proxy,) = self.client(_FILE + '[[proxies]]\nname = "ssh"\ntype = "udp"\nlocalPort = 53\n').proxies
         self.assertEqual(proxy.type_name, "udp")
 
+    def test_named_visitors(self) -> None:
+        """A visitor of the file may fall back to one of the store."""
+        text = '[[visitors]]\nname = "x"\ntype = "xtcp"\nserverName = "s"\nsecretKey = "k"\nbindPort = 8\n'
+        text += 'fallbackTo = "v"\n'
+        self.assertEqual(
+            [each.key for each in self.client(_FILE + text).warnings], ["visitors[0].fallbackTo"]
+        )
+        self.kept({"visitors": [_VISITOR]})
+        self.assertEqual(self.client(_FILE + text).warnings, ())
+
+    def test_problems(self) -> None:
+        """What is wrong with the file and with the store is told at once."""
+        self.kept({"proxies": [{**_SSH, "localPort": -5}]})
+        problems = self.client_problems(_FILE + "nope = 1\n")
+        self.assertEqual(["nope" in problems[0], "localPort" in problems[1], len(problems)], [True, True, 2])
+
     def test_warnings_stay(self) -> None:
         """Where it is damaged, the file is warned of all the same."""
         self.kept(b"")
