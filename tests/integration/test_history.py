@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,31 @@ from tests.integration.relays import TOKEN, RelayTestCase, Table
 from tests.integration.traffic import LOOPBACK, converse
 
 _SECONDS = """\
-import sys
+import os, sys, time
 from relaykit.history import service
 service.MINUTE_S = 1
+if "RELAYKIT_TEST_CLOCK" in os.environ:
+    from relaykit.administration import attaching
+    def read_clock():
+        with open(os.environ["RELAYKIT_TEST_CLOCK"]) as file:
+            return time.time() + float(file.read() or 0)
+    attaching._wall_clock = read_clock
 from relaykit.commands.main import main
 sys.exit(main())
 """
-"""Runs a program that writes each second what it would write each minute."""
+"""Runs a program that writes each second what it would write each minute; its wall clock may be set."""
+
+_DAY_S = 24 * 3600
 
 _SAID = 40 * len("user 000000 of port 00000\n")
 """Bytes that one user says and hears."""
 
 _AGAIN_S = 0.2
 """Seconds until it is asked again."""
+
+
+def _is(told: Callable[[int], int], days: int, expected: int) -> bool:
+    return told(days) == expected
 
 
 class HistoryTests(RelayTestCase):
@@ -79,9 +93,11 @@ class HistoryTests(RelayTestCase):
             "stateDir": str(self.state),
         }
 
-    def run_role(self, command: str, path: str, ready: str) -> Program:
+    def run_role(
+        self, command: str, path: str, ready: str, environ: Mapping[str, str] | None = None
+    ) -> Program:
         """Starts a program of a file, which writes each second."""
-        program = self.start_file((sys.executable, "-c", _SECONDS, command), path)
+        program = self.start_file((sys.executable, "-c", _SECONDS, command), path, environ=environ)
         program.wait_for(ready)
         return program
 
@@ -148,6 +164,27 @@ class HistoryTests(RelayTestCase):
         server = self.run_server()
         self.assertEqual(self.moved(self.server_web), (4 * _SAID, 4 * _SAID, 4))
         self.assertEqual([stat.S_IMODE(each.stat().st_mode) for each in self.files()], [0o600, 0o600])
+
+    def test_clock_that_jumps(self) -> None:
+        """A clock that is set far ahead, and back, costs nothing of what was, nor of what comes."""
+        ahead = self.folder / "ahead"
+        ahead.write_text("0")
+        clock = {**os.environ, "RELAYKIT_TEST_CLOCK": str(ahead)}
+        server = self.run_role("frps", self.server_path, "started successfully", clock)
+        self.run_client()
+
+        def told(days: int) -> int:
+            at = max(0.0, time.time() + days * _DAY_S)
+            begin, end = max(0.0, at - _DAY_S), at + _DAY_S
+            target = f"/api/relaykit/v1/history?grain=day&from={begin}&to={end}"
+            return sum(self.ask(self.server_web, target)["connections"])
+
+        for days, expected in ((0, 1), (400, 1), (-30_000, 1), (0, 2)):
+            ahead.write_text(str(max(days * _DAY_S, 1 - int(time.time()))))
+            converse(self.user_port)
+            self.wait_until(partial(_is, told, days, expected), f"what came on day {days} is told")
+        self.assertEqual(told(400), 1)
+        self.assertNotIn("Traceback", server.output)
 
     def test_damaged(self) -> None:
         """A damaged history is set aside, which is said once, and all else works."""
