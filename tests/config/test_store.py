@@ -161,6 +161,7 @@ class StoreTests(ConfigurationTestCase):
         self.assertEqual(
             [each.key for each in self.client(_FILE + text).warnings], ["visitors[0].fallbackTo"]
         )
+        self.assertEqual(self.client(_FILE + text, stored=False).warnings, (), "nobody can tell")
         self.kept({"visitors": [_VISITOR]})
         self.assertEqual(self.client(_FILE + text).warnings, ())
 
