@@ -25,7 +25,7 @@ from relaykit.dataplane.sources import SourceTable
 from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IListeningPort
 from relaykit.sansio.segments import split
 from relaykit.segmentation import CONTROL_BYTES, can_segment, join_received, joined
-from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, Origin
+from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ RECEIVE_BUFFER_BYTES = 1024 * 1024
 class DatagramSocketLeg(DatagramLeg):
     """A leg on a connected, non-blocking UDP socket, which it owns from now on.
 
-    To a receiver that takes batches it hands on what was read at once, but for empty datagrams.
+    To a receiver that takes batches it hands on what was read at once.
     """
 
     __slots__ = ("_joins", "_number", "_output", "_poller", "_socket", "interest", "watched")
@@ -253,7 +253,7 @@ class DatagramPort:
                 continue
             taken += count
             leg = self.sources.legs.get(name)
-            if leg is None and datagrams:
+            if leg is None:
                 origin = Origin(_source(name), self._host)
                 self.sources.admit(self._acceptor, name, origin, datagrams.pop(0))
                 leg = self.sources.legs.get(name)
@@ -275,12 +275,10 @@ class DatagramPort:
 
 
 def _receive(plain: socket.socket, buffer: memoryview) -> tuple[int, list[bytes], Any]:
-    """Reads datagrams of one source that the kernel has joined: how many bytes, the datagrams, the source.
-
-    An empty one is left out.
-    """
+    """Reads datagrams of one source that the kernel has joined: how many bytes, the datagrams, the source."""
     count, control, _, name = plain.recvmsg_into((buffer,), CONTROL_BYTES)
-    return count, split(bytes(buffer[:count]), joined(control) or MOST_DATAGRAM_BYTES), name
+    data, size = bytes(buffer[:count]), joined(control)
+    return count, split(data, size) if size else [data], name
 
 
 def _source(name: tuple[Any, ...]) -> Address | None:

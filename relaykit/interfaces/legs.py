@@ -444,7 +444,7 @@ class IDatagramAcceptor(Interface):
 
 
 class IBatchedDatagramAcceptor(IDatagramAcceptor):
-    """An acceptor whose receivers are all :class:`IBatchedDatagramReceiver`, and need no empty datagrams.
+    """An acceptor whose receivers are all :class:`IBatchedDatagramReceiver`.
 
     A port may then receive several datagrams of one source by one system call, where they have one size.
     """

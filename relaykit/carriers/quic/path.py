@@ -469,7 +469,7 @@ class QuicPath:
         """Shares what the connection takes among the legs that have output, in turns of a packet at least.
 
         Datagrams that are queued come first; where streams have output, too, they get half of it.  What fills
-        packets is left to be sent before the next stream: the library would have streams take turns in them,
+        more than a packet is left to be sent before the next stream: the library would have both take turns,
         packet by packet, each of which the peer then takes apart from the others.
         """
         legs = [leg for leg in self._writers if leg.is_ready]
@@ -480,7 +480,6 @@ class QuicPath:
             room -= self.datagrams().fill(min(room, max(packet, room // 2)) if legs else room)
         # The peer may wait for its credit.
         legs.sort(key=lambda leg: leg is not self._control_leg)
-        unsent = 0
         while legs and room > 0:
             share = max(packet, room // len(legs))
             for leg in legs:
@@ -488,12 +487,10 @@ class QuicPath:
                 # Whoever had a turn comes last the next time.
                 self._writers[leg] = self._writers.pop(leg)
                 room -= cost
-                unsent += cost
                 if room <= 0:
                     return
-                if unsent >= packet:
+                if cost > packet:
                     yield
-                    unsent = 0
             legs = [leg for leg in legs if leg.is_ready]
 
     def _leg(self, number: int) -> QuicStreamLeg | None:
