@@ -10,6 +10,7 @@ from pathlib import Path
 
 SERVICES = ("relaykit-server", "relaykit-client")
 PROXY_TYPES = ("tcp", "stcp")
+PAGES = ("server.html", "client.js", "style.css", "overview.js", "uplot.js", "LICENSES.txt")
 
 
 def main(dist: Path) -> int:
@@ -46,6 +47,11 @@ def main(dist: Path) -> int:
         version = run("relaykit", "--version").strip()
         if version.split()[-1:] != [wheel.name.split("-")[1]]:
             problems.append(f"relaykit --version says {version!r}, the wheel is {wheel.name}")
+        pages = [
+            path.name
+            for path in installed.glob("lib/python*/site-packages/relaykit/administration/static/**/*")
+        ]
+        problems += [f"{name} of the dashboards is not installed" for name in PAGES if name not in pages]
         if not (installed / "share" / "man" / "man1" / "relaykit.1").is_file():
             problems.append("the manual page is not installed")
         run("pip", "uninstall", "--quiet", "--yes", "relaykit")

@@ -12,6 +12,7 @@ from relaykit.administration.own.events import RefusalNotes
 from relaykit.administration.own.openapi import described
 from relaykit.administration.own.server import own_server_routes
 from relaykit.administration.own.users import client_key
+from relaykit.administration.pages import page_routes
 from relaykit.administration.readiness import client_readiness, server_readiness
 from relaykit.administration.report import client_report, control_routes, server_report
 from relaykit.administration.routes import Route, Routes
@@ -68,8 +69,10 @@ def attach_to_server(
     refusals = RefusalNotes(_wall_clock)
     server.observe(refusals)
     read = None if history is None else history.read
-    own = described([*own_server_routes(server, refusals, _wall_clock, read)], "a relay server")
-    routes = [server_readiness(server), *first_routes(facts), *second_routes(facts, types), *own]
+    own = own_server_routes(server, refusals, clock.seconds, _wall_clock, read)
+    pages = page_routes("server", loaded.config.web_server.assets_dir)
+    routes = [server_readiness(server), *pages, *first_routes(facts), *second_routes(facts, types)]
+    routes += described([*own], "a relay server")
     if loaded.config.enable_prometheus:
         from relaykit.administration.metrics.attaching import server_metrics
 
@@ -87,7 +90,8 @@ def attach_to_client(
     """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
     clock = monotonic(reactor)
     own = _client_routes(client, loaded, steering or Steering(), reactor, history)
-    routes = [client_readiness(client), *own]
+    pages = page_routes("client", loaded.config.web_server.assets_dir)
+    routes = [client_readiness(client), *pages, *own]
     if loaded.config.enable_prometheus:
         from relaykit.administration.metrics.attaching import client_metrics
 

@@ -24,6 +24,7 @@ class Call:
 
     :ivar query: the values of each key, in their order, without escapes.
     :ivar names: what the path has in the places that its route leaves open, by their names.
+    :ivar header: answers the value of a header; empty if it is not there.
     """
 
     method: str = "GET"
@@ -31,6 +32,7 @@ class Call:
     query: Mapping[str, Sequence[str]] = field(factory=dict, repr=False)
     names: Mapping[str, str] = field(factory=dict)
     body: bytes = field(default=b"", repr=False)
+    header: Callable[[str], str] = field(default=lambda name: "", repr=False, eq=False)
 
     def first(self, key: str) -> str:
         """The first value of a key of the query; empty if there is none."""

@@ -29,7 +29,8 @@ _UNESCAPED = "/:@!$&'()*+,;=~-._"
 
 @frozen(kw_only=True)
 class Route:
-    """One path, or many: ``{name}`` in it stands for one part that is not empty.
+    """One path, or many: ``{name}`` in it stands for one part that is not empty, and ``{name*}`` at its end
+    for all that follows, which may be nothing.
 
     :ivar method: empty for any.
     :ivar changes: whether a call changes anything although its method says that it does not.
@@ -110,6 +111,10 @@ class Routes:
 
 def _names(wanted: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
     """What the parts of a path are called by a route; None if it is none of its paths."""
+    if wanted[-1].endswith("*}") and len(parts) >= len(wanted):
+        before = len(wanted) - 1
+        found = _names(wanted[:before], parts[:before])
+        return None if found is None else {**found, wanted[-1][1:-2]: "/".join(parts[before:])}
     if len(wanted) != len(parts):
         return None
     names: dict[str, str] = {}

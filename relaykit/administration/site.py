@@ -10,6 +10,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 
-    from relaykit.administration.calls import Stream
+    from relaykit.administration.calls import Call, Stream
     from relaykit.administration.guards import Guard
     from relaykit.administration.routes import Route, Routes
     from relaykit.sansio.sources import Source
@@ -323,7 +324,7 @@ class AdministrationSite(ServerFactory):
                 return None
             if not self._guard.admits(request.header("Authorization")):
                 return self._unknown(request)
-        return await self._call(found)
+        return await self._call(found.route, evolve(found.call, header=request.header))
 
     def _refused(self, request: AdministrationRequest, route: Route, guard: Guard) -> Answer | None:
         """Why a request is not looked at, whoever it is from."""
@@ -369,10 +370,9 @@ class AdministrationSite(ServerFactory):
             self._delays.failed(_source_of(request.client), self.clock.seconds())
         return text_answer(HTTPStatus.UNAUTHORIZED, "Unauthorized", _ASK)
 
-    async def _call(self, found: Found) -> Answer:
-        route = found.route
+    async def _call(self, route: Route, call: Call) -> Answer:
         try:
-            result = route.handler(found.call)
+            result = route.handler(call)
             return await result if inspect.isawaitable(result) else result
         except CallFailed as error:
             return route.failed(error.status, str(error))

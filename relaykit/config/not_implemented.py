@@ -42,7 +42,6 @@ class Unavailable:
 SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
-    Unavailable("webServer.assetsDir", "the dashboard"),
     Unavailable("webServer.pprofEnable", "profiling pages"),
     Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
@@ -51,7 +50,6 @@ SERVER_KEYS: Sequence[Unavailable] = (
 CLIENT_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("featureGates", "feature gates"),
-    Unavailable("webServer.assetsDir", "the dashboard"),
     Unavailable("webServer.pprofEnable", "profiling pages"),
 )
 """Of a client's file."""

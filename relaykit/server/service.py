@@ -146,6 +146,11 @@ class RelayServer(MultiService):
         return self._life.state
 
     @property
+    def since(self) -> float | None:
+        """When it got there, by its own clock, in seconds; None before the first start."""
+        return self._life.since
+
+    @property
     def port(self) -> int:
         """The port that clients dial; 0 while there is none."""
         return 0 if self._parts is None else self._parts.port

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from relaykit import __version__
 from relaykit.administration.calls import Answer, Call, json_answer
 from relaykit.administration.own.checking import check_routes
 from relaykit.administration.own.forms import form_routes
 from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
-from relaykit.administration.own.shapes import ClientProxies, ClientProxy, ClientVisitor
+from relaykit.administration.own.shapes import ClientOverview, ClientProxies, ClientProxy, ClientVisitor
 from relaykit.administration.own.users import RELAYED, UserFlow, user_routes
 from relaykit.administration.routes import Route
+from relaykit.client.status import RegistrationState
 from relaykit.errors import problem_of
+from relaykit.values import Address
 
 if TYPE_CHECKING:
     from relaykit.administration.own.history import ReadHistory
@@ -42,7 +45,15 @@ def own_client_routes(
     :param wall_clock: seconds since 1970.
     :param history: reads its history; None where none is kept.
     """
-    api = _ClientApi(client, now)
+    api = _ClientApi(client, now, wall_clock)
+    yield Route(
+        method="GET",
+        path=f"{PREFIX}/overview",
+        handler=api.overview,
+        failed=own_failure,
+        summary="The client as a whole.",
+        told=ClientOverview,
+    )
     yield Route(
         method="GET",
         path=f"{PREFIX}/proxies",
@@ -65,6 +76,31 @@ def own_client_routes(
 class _ClientApi:
     _client: RelayClient
     _now: Callable[[], float]
+    _wall_clock: Callable[[], float]
+
+    def overview(self, call: Call) -> Answer:
+        """How it stands."""
+        status, config = self._client.status(), self._client.config
+        flows = status.flows
+        return json_answer(
+            ClientOverview(
+                version=__version__,
+                server=str(Address(config.server_addr, config.server_port)),
+                connected=status.connected,
+                since=None if status.since is None else self._wall_clock() - (self._now() - status.since),
+                round_trip_s=status.round_trip_s,
+                path=status.way,
+                proxies=len(status.proxies),
+                proxies_up=sum(each.state is RegistrationState.RUNNING for each in status.proxies),
+                visitors=len(status.visitors),
+                visitors_up=sum(each.next_try is None for each in status.visitors),
+                users=flows.present,
+                connections=flows.total,
+                bytes_in=flows.near_to_far,
+                bytes_out=flows.far_to_near,
+                is_stored=bool(config.store.path),
+            )
+        )
 
     def proxies(self, call: Call) -> Answer:
         """All of them."""

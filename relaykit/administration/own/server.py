@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from relaykit import __version__
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
 from relaykit.administration.own.events import SIGN, EventFeed, RefusalNotes
 from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
-from relaykit.administration.own.shapes import EndedUsers, Refusals
+from relaykit.administration.own.shapes import EndedUsers, Refusals, ServerOverview
 from relaykit.administration.own.users import UserFlow, user_routes
 from relaykit.administration.routes import Route
 
@@ -28,16 +30,26 @@ _SUBJECTS = {"proxy": "name of a proxy", "client": "key of a client, as it is to
 def own_server_routes(
     server: RelayServer,
     refusals: RefusalNotes,
+    now: Callable[[], float],
     wall_clock: Callable[[], float],
     history: ReadHistory | None = None,
 ) -> Iterator[Route]:
     """What a server can be asked and told.
 
+    :param now: seconds of the server's clock.
     :param wall_clock: seconds since 1970.
     :param history: reads its history; None where none is kept.
     """
     feeds = [EventFeed(server, follows_users, wall_clock) for follows_users in (False, True)]
-    api = _ServerApi(server, refusals, feeds)
+    api = _ServerApi(server, refusals, feeds, now, wall_clock)
+    yield Route(
+        method="GET",
+        path=f"{PREFIX}/overview",
+        handler=api.overview,
+        failed=own_failure,
+        summary="The server as a whole.",
+        told=ServerOverview,
+    )
     yield from user_routes(api.flows, wall_clock)
     yield from history_routes(history, wall_clock, _SUBJECTS)
     yield Route(
@@ -71,6 +83,34 @@ class _ServerApi:
     _server: RelayServer
     _refusals: RefusalNotes
     _feeds: Sequence[EventFeed]
+    _now: Callable[[], float]
+    _wall_clock: Callable[[], float]
+
+    def overview(self, call: Call) -> Answer:
+        """How it stands."""
+        server, traffic = self._server, self._server.traffic()
+        clients, proxies, _ = server.counts()
+        flows = server.flows()
+        types = Counter(each.type_name for each in server.proxy_counts() if each.is_open)
+        since = server.since
+        return json_answer(
+            ServerOverview(
+                version=__version__,
+                state=server.state.value,
+                since=None if since is None else self._wall_clock() - (self._now() - since),
+                port=server.port,
+                fingerprint=server.fingerprint,
+                clients=clients,
+                proxies=proxies,
+                users=len(flows),
+                users_waiting=sum(each.is_waiting for each in flows),
+                connections=traffic.total,
+                bytes_in=traffic.near_to_far,
+                bytes_out=traffic.far_to_near,
+                refused=len(list(self._refusals)),
+                types=dict(sorted(types.items())),
+            )
+        )
 
     def flows(self) -> Iterator[UserFlow]:
         """What users have, those who wait included."""

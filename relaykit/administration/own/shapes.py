@@ -8,6 +8,7 @@ import msgspec
 
 __all__ = [
     "Checked",
+    "ClientOverview",
     "ClientProxies",
     "ClientProxy",
     "ClientVisitor",
@@ -22,6 +23,7 @@ __all__ = [
     "History",
     "Refusal",
     "Refusals",
+    "ServerOverview",
     "Shape",
     "User",
     "Users",
@@ -30,6 +32,45 @@ __all__ = [
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What an answer consists of; times are seconds since 1970, and amounts are bytes."""
+
+
+class ServerOverview(Shape, frozen=True, kw_only=True):
+    """A server as a whole; bytes are those from its start on, and ``types`` has the open proxies of each."""
+
+    version: str
+    state: str
+    since: float | None
+    port: int
+    fingerprint: str
+    clients: int
+    proxies: int
+    users: int
+    users_waiting: int
+    connections: int
+    bytes_in: int
+    bytes_out: int
+    refused: int
+    types: dict[str, int]
+
+
+class ClientOverview(Shape, frozen=True, kw_only=True):
+    """A client as a whole, likewise; ``path`` is how the server is reached, empty where its file says how."""
+
+    version: str
+    server: str
+    connected: bool
+    since: float | None
+    round_trip_s: float | None
+    path: str
+    proxies: int
+    proxies_up: int
+    visitors: int
+    visitors_up: int
+    users: int
+    connections: int
+    bytes_in: int
+    bytes_out: int
+    is_stored: bool
 
 
 class Failed(Shape, frozen=True, kw_only=True):

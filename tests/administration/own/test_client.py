@@ -20,6 +20,7 @@ from relaykit.client.status import (
     VisitorStatus,
 )
 from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor, Definitions, Source
+from relaykit.config.schema import ClientConfig
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
@@ -38,6 +39,7 @@ class FakeClient:
     proxies: list[ConfiguredProxy] = field(factory=list)
     visitors: list[ConfiguredVisitor] = field(factory=list)
     definitions: Definitions | None = None
+    config: ClientConfig = field(factory=lambda: ClientConfig(server_addr="relay.example"))
 
     def status(self) -> ClientStatus:
         """How it stands."""
@@ -114,6 +116,21 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(ended.json, {"ended": 1})
         self.assertEqual(self.flow.ended, [Ended.OPERATOR])
 
+    def test_overview(self) -> None:
+        """The client as a whole is told."""
+        told = self.api.ask("GET", "/overview").json
+        expected = {
+            "server": "relay.example:7000",
+            "connected": True,
+            "since": None,
+            "proxies": 2,
+            "proxiesUp": 1,
+            "visitors": 2,
+            "visitorsUp": 1,
+            "isStored": False,
+        }
+        self.assertEqual({key: told[key] for key in expected}, expected)
+
     def test_described(self) -> None:
         """Every path that is described is one that these tests ask."""
         told = document(self.api.routes, "a client")
@@ -121,6 +138,7 @@ class ClientTests(SynchronousTestCase):
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
             {
                 "/proxies": {"get"},
+                "/overview": {"get"},
                 "/users": {"get", "delete"},
                 "/history": {"get"},
                 "/forms": {"get"},

@@ -23,11 +23,32 @@ class ServerTests(StatusTestCase):
         super().setUp()
         refusals = RefusalNotes(self.now)
         self.server.observe(refusals)
-        self.api = OwnApi(tuple(own_server_routes(self.server, refusals, self.now)))
+        self.api = OwnApi(
+            tuple(own_server_routes(self.server, refusals, self.served.clock.seconds, self.now))
+        )
 
     def now(self) -> float:
         """Seconds since 1970."""
         return 1000.0 + self.served.clock.seconds()
+
+    def test_overview(self) -> None:
+        """The server as a whole is told, with its traffic and how long it has been so."""
+        self.user()
+        self.served.clock.advance(5)
+        told = self.api.ask("GET", "/overview").json
+        expected = {
+            "state": "ready",
+            "since": 1000.0,
+            "port": 7000,
+            "clients": 1,
+            "proxies": 1,
+            "users": 1,
+            "usersWaiting": 0,
+            "connections": 1,
+            "refused": 0,
+            "types": {"tcp": 1},
+        }
+        self.assertEqual({key: told[key] for key in expected}, expected)
 
     def test_users(self) -> None:
         """A user is told, and can be ended."""
@@ -122,6 +143,7 @@ class ServerTests(StatusTestCase):
         self.assertEqual(
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
             {
+                "/overview": {"get"},
                 "/users": {"get", "delete"},
                 "/history": {"get"},
                 "/clients/{runID}": {"delete"},

@@ -1,0 +1,16 @@
+// The dashboard of a client.
+
+import { show } from "./shell.js";
+import { Edit } from "./client/edit.js";
+import { File } from "./client/file.js";
+import { Overview } from "./client/overview.js";
+import { Entry } from "./client/entry.js";
+import { Entries } from "./client/entries.js";
+
+show("client", [
+  { path: "", title: "Overview", show: Overview },
+  { path: "proxies", title: "Proxies", show: Entries },
+  { path: "entry", title: "Entry", show: Entry, hidden: true },
+  { path: "edit", title: "Edit", show: Edit, hidden: true },
+  { path: "file", title: "File", show: File },
+]);
