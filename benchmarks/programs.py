@@ -62,6 +62,8 @@ class Program:
         self.name = name
         self._log = log
         environ = {**os.environ, "STATE_DIRECTORY": str(log.with_suffix(".state"))}
+        # Who installs a program has its modules compiled.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environ
