@@ -49,7 +49,8 @@ come to 8."""
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]"
 
-_LINES = re.compile(rb"(?:" + _TOKEN + rb"++:" + _TEXT + rb"*+\r\n)*+")
+# The group is not possessive, which it need not be: Python 3.11.2 would end it in the middle of a turn.
+_LINES = re.compile(rb"(?:" + _TOKEN + rb"++:" + _TEXT + rb"*+\r\n)*")
 _NAME = re.compile(_TOKEN + rb"++")
 _VALUE = re.compile(_TEXT + rb"*+")
 _CONTROL = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")

@@ -62,7 +62,7 @@ _UPWARDS = re.compile(rb"(?i)(?:[/\\]|%2f|%5c)(?:\.|%2e){2}(?:[/\\;]|%2f|%5c|%3b
 drop."""
 _PARAMETERS = re.compile(rb";[^/\\]*+")
 """What servers of Java drop from each segment of a path before they look for it, others not."""
-_SLASHES = re.compile(rb"[/\\](?:\.?[/\\])*+(?:\.\Z)?")
+_SLASHES = re.compile(rb"[/\\](?:\.?[/\\])*(?:\.\Z)?")
 """What servers may take for one slash."""
 _ENCODED = re.compile(rb"[\x80-\xff]")
 _HIGHEST_PORT = 0xFFFF

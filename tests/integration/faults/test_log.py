@@ -132,7 +132,7 @@ class LogFloodTests(RelayTestCase):
 
     def test_garbage_streams(self) -> None:
         """Streams with what is no message."""
-        self.check_flood(GARBAGE, 1500, ends=False)
+        self.check_flood(GARBAGE, 3000, ends=False)
 
     def test_wrong_logins(self) -> None:
         """Logins with junk in every field, and without the token."""
