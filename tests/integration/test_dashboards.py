@@ -118,7 +118,7 @@ class ServerDashboardTests(DashboardTestCase):
                     "proxies/anna.shop": "Cut off",
                     "clients": "anna.workshop",
                     "clients/anna.workshop": "End the session",
-                    "refusals": "port not allowed",
+                    "refusals": "Troubleshooting: port-not-allowed",
                 },
             )
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('main img').length"), 0)

@@ -72,7 +72,7 @@ function Proxy({ name }) {
   const block = [...flat(spec[spec.type] || {})].filter(([, value]) => value != null && value !== false && shown(value) !== "");
   return html`
     <div class="head"><div>${crumb}<h1>${name}</h1></div><${Badge} state=${status.phase} /></div>
-    ${refused && html`<div class="problem" role="alert"><p><strong>The last registration was refused:</strong> ${refused.reason}. More: <code>relaykit help ${refused.problem}</code></p></div>`}
+    ${refused && html`<div class="problem" role="alert"><p><strong>The last registration was refused:</strong> ${refused.reason}${refused.problem && html`, see <code>${refused.problem}</code> in the page on troubleshooting`}</p></div>`}
     <div class="figures">
       <${Figure} label="Users" value=${count(status.curConns)} />
       <${Figure} label="In today" value=${bytes(status.todayTrafficIn)} />

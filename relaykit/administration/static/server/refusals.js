@@ -10,7 +10,7 @@ const COLUMNS = [
   { title: "Proxy", show: (each) => each.proxy },
   { title: "Type", show: (each) => each.type },
   { title: "Client", show: (each) => each.client },
-  { title: "Why", show: (each) => html`<span>${each.reason}${each.problem && html`<span class="note">relaykit help ${each.problem}</span>`}</span>` },
+  { title: "Why", show: (each) => html`<span>${each.reason}${each.problem && html`<span class="note">Troubleshooting: ${each.problem}</span>`}</span>` },
   { title: "When", show: (each) => ago(each.at), kind: "number" },
 ];
 
