@@ -71,10 +71,10 @@ class Exposition:
 
     def _made(self) -> Deferred[bytes]:
         made: Deferred[bytes] = Deferred()
-        self._waiting.append(made)
-        if len(self._waiting) == 1:
+        if not self._waiting:
             taken = _Taken([each.take() for each in self._sources])
             call_in_thread(self._reactor, lambda: self._text(taken)).addBoth(self._tell)
+        self._waiting.append(made)
         return made
 
     def _text(self, taken: Any) -> bytes:

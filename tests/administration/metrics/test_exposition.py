@@ -23,8 +23,11 @@ class Counted:
 
     asked: int = 0
     fails: bool = False
+    is_gone: bool = False
 
     def take(self) -> Families:
+        if self.is_gone:
+            raise LookupError("a defect")
         self.asked += 1
         return lambda: self._families(self.asked)
 
@@ -68,4 +71,11 @@ class ExpositionTests(TestCase):
         for each in (self.scrape(), self.scrape()):
             await self.assertFailure(each, ValueError)
         self.source.fails = False
+        await self.scrape()
+
+    async def test_not_taken(self) -> None:
+        """Nor does what fails before there is anything to be told."""
+        self.source.is_gone = True
+        await self.assertFailure(self.scrape(), LookupError)
+        self.source.is_gone = False
         await self.scrape()
