@@ -1,6 +1,7 @@
-"""Datagrams of one size that Linux sends and receives together: it cuts them apart, and joins them.
+"""How Linux cuts what is sent, and joins what comes: datagrams of one size, and fragments that nobody wants.
 
-Source: UDP_SEGMENT (4.18) and UDP_GRO (5.0) in include/uapi/linux/udp.h.
+Source: UDP_SEGMENT (4.18) and UDP_GRO (5.0) in include/uapi/linux/udp.h; IP_PMTUDISC_PROBE in
+include/uapi/linux/in.h.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ import sys
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-__all__ = ["CONTROL_BYTES", "NOT_SEGMENTED", "Control", "can_segment", "cut", "join_received", "joined"]
+__all__ = [
+    "CONTROL_BYTES",
+    "NOT_SEGMENTED",
+    "Control",
+    "can_segment",
+    "cut",
+    "forbid_fragments",
+    "join_received",
+    "joined",
+]
 
 Control: TypeAlias = "tuple[int, int, bytes]"
 """What goes to the kernel or comes from it beside datagrams: level, kind and value."""
@@ -28,6 +38,13 @@ _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _SEGMENT: Final = struct.Struct("=H")
+_PROBE: Final = 3
+"""Do not fragment, and believe no router that tells of a smaller way: whoever probes finds that out."""
+_UNFRAGMENTED: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, {10: _PROBE}),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, {23: _PROBE, 62: 1}),
+}
+"""By family, the options IP_MTU_DISCOVER, and IPV6_MTU_DISCOVER and IPV6_DONTFRAG."""
 _INT_BYTES: Final = struct.calcsize("=i")
 
 
@@ -59,3 +76,16 @@ def joined(control: Iterable[Control]) -> int:
         if level == _SOL_UDP and kind == _UDP_GRO:
             return int.from_bytes(value[:_INT_BYTES], sys.byteorder)
     return 0
+
+
+def forbid_fragments(plain: socket.socket) -> bool:
+    """From now on no datagram of this socket is cut, here or on the way; whether this system can do that."""
+    if sys.platform != "linux":
+        return False
+    level, options = _UNFRAGMENTED[plain.family]
+    try:
+        for option, value in options.items():
+            plain.setsockopt(level, option, value)
+    except OSError:
+        return False
+    return True

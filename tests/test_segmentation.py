@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.segmentation import can_segment, cut, join_received, joined
+from relaykit.segmentation import can_segment, cut, forbid_fragments, join_received, joined
 
 _SOL_UDP = 17
 
@@ -18,8 +18,9 @@ _SOL_UDP = 17
 class FakeSocket:
     """A socket of UDP; ``error`` is what the kernel has to say of every option."""
 
-    def __init__(self, error: int = 0) -> None:
+    def __init__(self, error: int = 0, family: int = socket.AF_INET) -> None:
         self.error = error
+        self.family = family
         self.options: list[tuple[int, int, int]] = []
 
     def getsockopt(self, level: int, option: int) -> int:
@@ -37,9 +38,9 @@ class FakeSocket:
             raise OSError(self.error, "no")
 
 
-def plain(error: int = 0) -> Any:
+def plain(error: int = 0, family: int = socket.AF_INET) -> Any:
     """Such a socket, for whoever wants a real one."""
-    return FakeSocket(error)
+    return FakeSocket(error, family)
 
 
 class SegmentationTests(SynchronousTestCase):
@@ -70,3 +71,18 @@ class SegmentationTests(SynchronousTestCase):
         self.assertEqual(joined([(socket.IPPROTO_IP, 8, b"x"), size]), 1200)
         self.assertEqual(joined([(socket.IPPROTO_IP, 104, b"x")]), 0)
         self.assertEqual(joined([]), 0)
+
+    def test_forbid_fragments(self) -> None:
+        """The kernel cuts nothing, and believes no router; where that cannot be had, it is said."""
+        self.patch(sys, "platform", "linux")
+        for family, options in (
+            (socket.AF_INET, [(socket.IPPROTO_IP, 10, 3)]),
+            (socket.AF_INET6, [(socket.IPPROTO_IPV6, 23, 3), (socket.IPPROTO_IPV6, 62, 1)]),
+        ):
+            with self.subTest(family=family):
+                willing = plain(family=family)
+                self.assertTrue(forbid_fragments(willing))
+                self.assertEqual(willing.options, options)
+        self.assertFalse(forbid_fragments(plain(errno.ENOPROTOOPT)))
+        self.patch(sys, "platform", "plan9")
+        self.assertFalse(forbid_fragments(plain()))

@@ -22,9 +22,14 @@ from relaykit.dataplane.listening import ANY_HOST, bind
 from relaykit.dataplane.poller import PIECE_BYTES, READ
 from relaykit.dataplane.sockets import address_of
 from relaykit.dataplane.sources import SourceTable
-from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IListeningPort
+from relaykit.interfaces import (
+    IBatchedDatagramAcceptor,
+    IBatchedDatagramLeg,
+    IListeningPort,
+    IProbedDatagramLeg,
+)
 from relaykit.sansio.segments import split
-from relaykit.segmentation import CONTROL_BYTES, can_segment, join_received, joined
+from relaykit.segmentation import CONTROL_BYTES, can_segment, forbid_fragments, join_received, joined
 from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
@@ -45,7 +50,7 @@ RECEIVE_BUFFER_BYTES = 1024 * 1024
 """What is asked for as the kernel's buffer of a socket, for bursts; it gives what it is allowed to."""
 
 
-@implementer(IBatchedDatagramLeg)
+@implementer(IBatchedDatagramLeg, IProbedDatagramLeg)
 class DatagramSocketLeg(DatagramLeg):
     """A leg on a connected, non-blocking UDP socket, which it owns from now on.
 
@@ -85,6 +90,9 @@ class DatagramSocketLeg(DatagramLeg):
             self.dropped += len(datagrams)
             return 0
         return self._output.send_many(self, datagrams, None)
+
+    def forbid_fragments(self) -> bool:
+        return self._number >= 0 and forbid_fragments(self._socket)
 
     def pause(self) -> None:
         super().pause()

@@ -380,11 +380,6 @@ class IProbedDatagramLeg(IDatagramLeg):
     Source: RFC 8899, RFC 9000 14.
     """
 
-    most_bytes = Attribute(
-        "The largest datagram that this machine may take, less than any that was not taken for its size: who "
-        "sends one looks here to learn why it was not taken."
-    )
-
     def forbid_fragments() -> bool:
         """From now on datagrams are not cut, here or on the way; whether that can be had."""
 

@@ -99,10 +99,6 @@ class PeerLeg:
         self._early: deque[bytes] = deque()
         socket.receiver = self._arrived
 
-    @property
-    def most_bytes(self) -> int:
-        return self._socket.most_bytes
-
     def forbid_fragments(self) -> bool:
         return self._socket.forbid_fragments()
 

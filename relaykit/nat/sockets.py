@@ -11,8 +11,6 @@ import errno
 import ipaddress
 import socket
 import struct
-import sys
-from collections.abc import Mapping as MappingType
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -22,7 +20,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.sansio.segments import end_of_run, split
-from relaykit.segmentation import CONTROL_BYTES, NOT_SEGMENTED, can_segment, cut, join_received, joined
+from relaykit.segmentation import (
+    CONTROL_BYTES,
+    NOT_SEGMENTED,
+    can_segment,
+    cut,
+    forbid_fragments,
+    join_received,
+    joined,
+)
 from relaykit.values import MOST_DATAGRAM_BYTES, Address
 
 if TYPE_CHECKING:
@@ -71,10 +77,6 @@ _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _PKTINFO_4 = struct.Struct("=I4s4s")
 _PKTINFO_6 = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
-_DONT_FRAGMENT_6 = 62
-_PROBE = 3
-"""Do not fragment, and believe no router that tells of a smaller way: whoever probes finds that out.  Source:
-Linux, IP_PMTUDISC_PROBE in include/uapi/linux/in.h."""
 _NOT_BY_MESSAGE = (errno.EINVAL, errno.ENOPROTOOPT)
 
 
@@ -106,8 +108,6 @@ class _Family:
     """The same beside one datagram."""
     arrival: int
     info: int
-    unfragmented: MappingType[int, int]
-    """Options by which nothing is fragmented, on Linux."""
 
 
 _V4 = _Family(
@@ -117,7 +117,6 @@ _V4 = _Family(
     socket.IP_TTL,
     _IP_PKTINFO,
     _IP_PKTINFO,
-    {10: _PROBE},
 )
 _V6 = _Family(
     socket.AF_INET6,
@@ -126,7 +125,6 @@ _V6 = _Family(
     getattr(socket, "IPV6_HOPLIMIT", 52),
     getattr(socket, "IPV6_RECVPKTINFO", 49),
     getattr(socket, "IPV6_PKTINFO", 50),
-    {23: _PROBE, _DONT_FRAGMENT_6: 1},
 )
 
 
@@ -153,8 +151,6 @@ class UdpSocket:
         batch: int = BATCH,
     ) -> None:
         self.receiver = receiver
-        self.most_bytes = MOST_DATAGRAM_BYTES
-        """Less once a datagram was too large for the interface; see :meth:`forbid_fragments`."""
         self._batch = batch
         self._batch_receiver: BatchReceiver | None = None
         self._reactor = reactor
@@ -199,9 +195,7 @@ class UdpSocket:
                 self._socket.sendto(payload, name)
             else:
                 self._send_marked(payload, name, ttl, source_host)
-        except OSError as error:
-            if error.errno == errno.EMSGSIZE:
-                self.most_bytes = min(self.most_bytes, len(payload) - 1)
+        except OSError:
             return False
         return True
 
@@ -235,14 +229,7 @@ class UdpSocket:
 
     def forbid_fragments(self) -> bool:
         """From now on no datagram is cut, here or on the way; answers whether this system can do that."""
-        if self._socket is None or sys.platform != "linux":
-            return False
-        try:
-            for option, value in self._family.unfragmented.items():
-                self._socket.setsockopt(self._family.level, option, value)
-        except OSError:
-            return False
-        return True
+        return self._socket is not None and forbid_fragments(self._socket)
 
     def detach(self) -> socket.socket:
         """Stops reading and hands the socket to the initiator, who owns it from now on."""

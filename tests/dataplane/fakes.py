@@ -183,8 +183,10 @@ class FakeDatagramSocket:
     """
 
     def __init__(self, number: int = 9, segments: int = 65507) -> None:
+        self.family = socket.AF_INET
         self.number = number
         self.segments = segments
+        self.options: list[tuple[int, int, int]] = []
         self.narrow: dict[object, int] = {}
         self.sent: list[tuple[bytes, object]] = []
         self.calls = self.reads = 0
@@ -256,9 +258,10 @@ class FakeDatagramSocket:
         return 0
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        """Joins datagrams that are received from now on."""
-        assert level == socket.IPPROTO_UDP, "nothing else is asked for"
-        self.joins = bool(value)
+        """Notes it; joins datagrams that are received from now on, where that is asked for."""
+        self.options.append((level, option, value))
+        if level == socket.IPPROTO_UDP:
+            self.joins = bool(value)
 
     def close(self) -> None:
         """Closes it; once."""

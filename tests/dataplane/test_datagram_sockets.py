@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +14,13 @@ from zope.interface.verify import verifyObject
 from relaykit.dataplane.datagram_sockets import READS_AT_ONCE, DatagramPort, DatagramSocketLeg
 from relaykit.dataplane.datagrams import HELD_DATAGRAMS
 from relaykit.dataplane.poller import PIECE_BYTES, READ, EpollPoller
-from relaykit.interfaces import IBatchedDatagramAcceptor, IBatchedDatagramLeg, IDatagramLeg, IListeningPort
+from relaykit.interfaces import (
+    IBatchedDatagramAcceptor,
+    IBatchedDatagramLeg,
+    IDatagramLeg,
+    IListeningPort,
+    IProbedDatagramLeg,
+)
 from relaykit.testing.memory import RecordingDatagrams
 from relaykit.values import Address, Ended, Origin
 from tests.dataplane.fakes import (
@@ -92,6 +99,15 @@ class DatagramSocketLegTests(SynchronousTestCase):
         self.assertEqual(self.socket.calls, 2)
         self.leg.close()
         self.assertEqual((self.leg.send_many([b"a", b"b"]), self.leg.dropped), (0, 2))
+
+    def test_no_fragments(self) -> None:
+        """The kernel is told to cut nothing; a closed leg has no say."""
+        verifyObject(IProbedDatagramLeg, self.leg)
+        self.patch(sys, "platform", "linux")
+        self.assertTrue(self.leg.forbid_fragments())
+        self.assertIn((socket.IPPROTO_IP, 10, 3), self.socket.options)
+        self.leg.close()
+        self.assertFalse(self.leg.forbid_fragments())
 
     def test_nobody_listens(self) -> None:
         """An answer that nobody listens is about an earlier datagram: this one is sent all the same."""

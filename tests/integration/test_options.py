@@ -15,7 +15,7 @@ from twisted.trial.unittest import SkipTest
 from tests.integration.datagram_traffic import DatagramService, ask_all
 from tests.integration.dataplane.test_ports import has_ipv6, need_localhost
 from tests.integration.programs import Program, free_port, free_ports, frp_command, missing_frp
-from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table
+from tests.integration.relays import NOTHING, TOKEN, RelayTestCase, Table, Way
 from tests.integration.traffic import LOOPBACK, converse, dial, end_of, receive_exactly
 
 PRIVILEGED_PORT = 1
@@ -111,15 +111,16 @@ class PortTests(RelayTestCase):
         converse(port, host=ELSEWHERE)
         self.assertRaises(ConnectionRefusedError, dial, port)
 
-    def test_ipv6(self) -> None:
+    def check_ipv6(self, carrier: str) -> None:
         """Everything goes over IPv6 as well: bind port, proxy, local service, visitor."""
         need_ipv6()
+        way = Way("v1", tls=True, mux=True, carrier=carrier)
         service = self.start_service(host="::1")
         port, visiting = free_ports(2)
-        self.start_server({"bindAddr": "::1"})
+        self.start_server({**way.server(self.bind_port), "bindAddr": "::1"})
         local: Table = {"localIP": "::1", "localPort": service.port}
         client = self.start_client(
-            {"serverAddr": "::1"},
+            {**way.client, "serverAddr": "::1"},
             [
                 {"name": "open", "type": "tcp", "remotePort": port, **local},
                 {"name": "secret", "type": "stcp", "secretKey": "k", **local},
@@ -138,6 +139,22 @@ class PortTests(RelayTestCase):
         self.wait_published(client)
         converse(port, host="::1")
         converse(visiting, host="::1")
+
+    def test_ipv6(self) -> None:
+        """It does over TCP."""
+        self.check_ipv6("tcp")
+
+    def test_ipv6_websocket(self) -> None:
+        """It does over WebSocket."""
+        self.check_ipv6("websocket")
+
+    def test_ipv6_quic(self) -> None:
+        """It does over QUIC."""
+        self.check_ipv6("quic")
+
+    def test_ipv6_kcp(self) -> None:
+        """It does over KCP."""
+        self.check_ipv6("kcp")
 
     def test_every_address(self) -> None:
         """A server on every address is reached over both versions of IP."""

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from relaykit.interfaces import IBatchedDatagramReceiver
 from relaykit.sansio.contract import Buffer
-from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended
+from relaykit.values import Address, Ended
 
 __all__ = ["BatchedDatagrams", "FakeSocket"]
 
@@ -42,7 +42,6 @@ class FakeSocket:
         self.sent: list[tuple[bytes, Address, int | None]] = []
         self.closed = False
         self.batch_receiver: Any = None
-        self.most_bytes = MOST_DATAGRAM_BYTES
 
     def forbid_fragments(self) -> bool:
         """Cannot."""

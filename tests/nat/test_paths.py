@@ -16,7 +16,7 @@ from relaykit.sansio.nat.candidates import CandidateKind
 from relaykit.sansio.nat.checks import CheckKeys, CheckKind, PeerRole
 from relaykit.sansio.nat.pairing import Strategy
 from relaykit.sansio.nat.punching import Punched
-from relaykit.values import MOST_DATAGRAM_BYTES, Address, Ended, PathProtocol, Secret
+from relaykit.values import Address, Ended, PathProtocol, Secret
 from tests.nat.fakes import BatchedDatagrams, FakeSocket
 
 PEER, STRANGER = Address("198.51.100.3", 6000), Address("198.51.100.3", 6001)
@@ -146,10 +146,8 @@ class UdpPathTests(SynchronousTestCase):
         self.assertEqual(self.receiver.heard, [b"@1"])
 
     def test_sizes(self) -> None:
-        """How large datagrams may be is the socket's to say."""
-        self.assertEqual((self.path.most_bytes, self.path.forbid_fragments()), (MOST_DATAGRAM_BYTES, False))
-        self.socket.most_bytes = 1400
-        self.assertEqual(self.path.most_bytes, 1400)
+        """Whether fragments can be forbidden is the socket's to say."""
+        self.assertFalse(self.path.forbid_fragments())
 
     def test_strangers(self) -> None:
         """Nobody but the peer is heard."""

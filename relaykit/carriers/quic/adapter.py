@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from relaykit.certificates.own import KeyPair
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.quic.packets import Opening
+    from relaykit.values import Address
 
 __all__ = [
     "CONNECTION_WINDOW_BYTES",
@@ -51,6 +52,7 @@ __all__ = [
     "load_ahead",
     "required",
     "timed_out",
+    "way_to",
 ]
 
 LIBRARIES: Final = ("qh3", "aioquic")
@@ -81,8 +83,8 @@ _FRAME_OVERHEAD_BYTES = 44
 """What a packet with one datagram frame has besides: flags, a connection id of 20 bytes, number, tag, type
 and length."""
 
-Way: TypeAlias = "tuple[str, int]"
-"""Where a peer is, as a library has it: an address without zone, and a port."""
+Way: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
+"""Where a peer is, as a library has it; see :func:`way_to`."""
 
 _PEER: Final[Way] = ("192.0.2.1", 9)
 """What the library is told as the address of the peer where what is below follows the peer, and knows its
@@ -480,6 +482,12 @@ def _joined(events: list[Any]) -> Any:
     return type(first)(
         data=b"".join([each.data for each in events]), end_stream=last.end_stream, stream_id=first.stream_id
     )
+
+
+def way_to(address: Address) -> Way:
+    """Where a peer is: an address without zone, a port, and of IPv6 the two zeros that qh3 adds to it."""
+    host, port = address.host.partition("%")[0], address.port
+    return (host, port, 0, 0) if ":" in host else (host, port)
 
 
 def _nowhere(data: bytes, way: Way) -> None:

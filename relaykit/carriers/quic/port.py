@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.carriers.quic.adapter import ID_BYTES, Settings
+from relaykit.carriers.quic.adapter import ID_BYTES, Settings, way_to
 from relaykit.carriers.quic.opening import FRP_PROTOCOL, HANDSHAKE_S, RELAY_PROTOCOL
 from relaykit.carriers.quic.path import QuicPath
 from relaykit.dataplane.datagrams import sender_of_many
@@ -234,7 +234,7 @@ class _Source:
     def __init__(self, port: QuicPort, leg: IDatagramLeg, address: Address) -> None:
         self.leg = leg
         self.send_many = sender_of_many(leg)
-        self.way: Way = address.host.partition("%")[0], address.port
+        self.way = way_to(address)
         self.proved = str(address).encode()
         """What a token shows that the client receives at."""
         self.clients: set[_Client] = set()

@@ -107,6 +107,7 @@ class Net:
         self.unread: list[Any] = []
         """Legs that came while nothing is echoed."""
         self.is_open = False
+        self.stranger_host = "198.51.100.7"
         self.options = options or QuicOptions()
         self._acceptor: Any = None
         self._server_terms = server or server_context(PAIR.certificate, PAIR.key)
@@ -161,7 +162,7 @@ class Net:
 
     def stranger(self) -> Stranger:
         """Somebody at an address that nobody has had."""
-        address = Address("198.51.100.7", next(self._numbers))
+        address = Address(self.stranger_host, next(self._numbers))
         stranger = self.clients[address] = Stranger(self, address)
         return stranger
 

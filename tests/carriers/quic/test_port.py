@@ -162,6 +162,20 @@ class QuicPortTests(SynchronousTestCase):
                 self.converse(net, path, b"there")
             self.assertLessEqual(len(net.legs), MOST_WAYS)
 
+    def test_families(self) -> None:
+        """Clients with addresses of IPv6 are served as those of IPv4 are, and may come to have others."""
+        for library in libraries():
+            for host in ("198.51.100.7", "2001:db8::7", "fe80::7%2"):
+                with self.subTest(library=library.name, host=host):
+                    net = self.net(library)
+                    net.stranger_host = host
+                    path, leg = self.connect(net, library)
+                    self.converse(net, path, b"here")
+                    for elsewhere in (Address("2001:db8::5", 5555), ELSEWHERE):
+                        leg.move(elsewhere)
+                        self.converse(net, path, b"there")
+                        self.assertEqual(net.paths[0].peer, elsewhere)
+
     def test_forged(self) -> None:
         """Who only knows what a connection is called neither gets its bytes nor ends it."""
         for library in libraries():
