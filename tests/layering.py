@@ -69,6 +69,7 @@ LAYERS: Mapping[str, Layer] = {
             "state",
             "clock",
             "plugins",
+            "flags",
             *_VOCABULARY,
         ),
     ),
@@ -199,6 +200,10 @@ LAYERS: Mapping[str, Layer] = {
     "history": Layer(
         "what was moved, by minute, hour and day, kept over restarts",
         ("timer", "blocking", *_VOCABULARY),
+    ),
+    "flags": Layer(
+        "command lines as frp reads them, and the flags of proxies",
+        (),
     ),
     "logs": Layer(
         "where log events go, in frp's format and for machines, and lines about users",

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.authentication import TokenProver, TokenVerifier
+from relaykit.authentication import NothingToProve, TokenProver, TokenVerifier
 from relaykit.errors import RefusalCode, RefusedError
 from relaykit.sansio.control.credentials import NO_PROOF, Proof, Scope
 from relaykit.values import ClientIdentity, Secret
@@ -45,6 +45,11 @@ class TokenTests(SynchronousTestCase):
             self.assertRaises(
                 RefusedError, TokenVerifier(Secret("another")).verify, Scope.LOGIN, proof, CLIENT
             )
+
+    def test_nothing_to_prove(self) -> None:
+        """Where nothing is to be proven, whatever came holds."""
+        NothingToProve().verify(Scope.LOGIN, Proof("junk", 5), CLIENT)
+        self.assertEqual(NothingToProve.scopes, {Scope.LOGIN})
 
     def test_texts(self) -> None:
         """Each scope is refused in frp's words."""

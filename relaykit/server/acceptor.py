@@ -85,7 +85,8 @@ class Link:
 
     ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer can
     be pinged, ``ping()`` does so, and fires with the next bytes that it sends; ``round_trip()`` fires when it
-    has answered.
+    has answered.  ``is_inside`` says that the peer is a part of this process, so that nobody can be in
+    between; ``is_vouched`` that it has made sure who its client is, which has nothing to prove any more.
     """
 
     muxed: bool
@@ -94,6 +95,8 @@ class Link:
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
+    is_inside: bool = field(default=False, kw_only=True)
+    is_vouched: bool = field(default=False, kw_only=True)
     _on_admitted: Callable[[], None] = field(default=lambda: None, kw_only=True)
     is_admitted: bool = field(default=False, init=False)
 

@@ -33,7 +33,7 @@ from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.sansio.control.server_life import DRAIN_S
 from relaykit.sansio.control.server_opening import ServerOpening
-from relaykit.sansio.control.session import SessionSettings
+from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
 from relaykit.server.acceptor import BindPort, BindRules
@@ -43,6 +43,7 @@ from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.ingresses import RunningIngresses
+from relaykit.server.inside import InsideClients
 from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.network import Network, make_network
@@ -109,6 +110,7 @@ class ServerParts:
     registry: Registry
     sessions: Sessions
     accounting: Accounting
+    inside: InsideClients
     _tls: TlsIdentity
     _rules: SessionRules
     _logins: Logins
@@ -134,6 +136,10 @@ class ServerParts:
     def tls(self) -> TlsContext:
         """What the next connection gets."""
         return self._tls.context
+
+    def settings(self, link: Link) -> SessionSettings:
+        """What the two ends of the next session on a link need."""
+        return self._rules.settings(link)
 
     @property
     def salt(self) -> bytes:
@@ -410,6 +416,9 @@ class Composition:
             registry=registry,
             sessions=sessions,
             accounting=accounting,
+            inside=InsideClients(
+                first_messages.on_opened, lambda link: parts.settings(link), network.poller, reactor
+            ),
             acceptor=acceptor,
             ingresses=ingresses,
             composition=self,
@@ -487,11 +496,9 @@ class Composition:
         )
 
     def _session_settings(self, link: Link) -> SessionSettings:
-        return SessionSettings(
-            token=self.token,
-            entropy=os.urandom,
-            heartbeat=heartbeat_of(self.config.transport, link.muxed),
-        )
+        # A part of this process does not die alone.
+        heartbeat = Heartbeat() if link.is_inside else heartbeat_of(self.config.transport, link.muxed)
+        return SessionSettings(token=self.token, entropy=os.urandom, heartbeat=heartbeat)
 
     def binding(self) -> ServerBinding:
         """How logins are bound; the token is made a key right away, so that no login waits for it."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
+from relaykit.authentication import NothingToProve
 from relaykit.driver import LegDriver
 from relaykit.errors import LoginRefusedError, RefusalCode
 from relaykit.escaping import shown
@@ -87,7 +89,7 @@ class Logins:
         Deferred.fromCoroutine(self._decide(first, leg, origin, link)).addErrback(self._failed, leg)
 
     async def _decide(self, first: FirstMessage, leg: IStreamLeg, origin: Origin, link: Link) -> None:
-        rules = self.rules
+        rules = evolve(self.rules, verifier=NothingToProve()) if link.is_vouched else self.rules
         settings = rules.settings(link)
         core = ServerControl(
             first,
@@ -176,7 +178,8 @@ class Logins:
         binding = self.rules.binding
         bound = first.hello is not None and BOUND in first.hello.extensions
         token_key = await binding.key() if bound else b""
-        return ServerProofs(exporter=link.exporter, token_key=token_key, required=binding.required)
+        required = binding.required and not link.is_inside
+        return ServerProofs(exporter=link.exporter, token_key=token_key, required=required)
 
     async def _run_id(self, core: ServerControl, origin: Origin) -> str:
         """The run id of a session that can begin now.

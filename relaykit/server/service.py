@@ -15,7 +15,7 @@ from relaykit.clock import monotonic
 from relaykit.config.rules.changing import Changes, changes
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.driver import CoreDriver
-from relaykit.errors import problem_of
+from relaykit.errors import ConnectionFailed, problem_of
 from relaykit.logs.access_log import AccessLog
 from relaykit.options import Effect
 from relaykit.sansio.control.server_life import ServerAction, ServerLife, ServerState
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.flows import ProxyFlow
+    from relaykit.server.inside import InsideClients
     from relaykit.state import StateDirectory
     from relaykit.values import Secret, Usage
 
@@ -192,6 +193,16 @@ class RelayServer(MultiService):
     def ingress_options(self) -> Mapping[str, Options]:
         """Those of the proxy types that are configured, likewise."""
         return self._composition.ingress_options
+
+    @property
+    def inside(self) -> InsideClients:
+        """Where a part of this process lets clients in that come by another protocol than frp's.
+
+        :raises ConnectionFailed: the server does not run.
+        """
+        if self._parts is None:
+            raise ConnectionFailed("the server does not run")
+        return self._parts.inside
 
     # --- what others may ask of it and do to it ---------------------------------------------------
 

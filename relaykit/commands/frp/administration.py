@@ -16,8 +16,8 @@ from relaykit.values import Address
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
-    from relaykit.commands.frp.grammar import Call
     from relaykit.config.schema.sections import WebServerConfig
+    from relaykit.flags.grammar import Call
 
 __all__ = ["reload", "status", "stop"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from relaykit import __version__
 from relaykit.commands.context import CommandContext
 from relaykit.commands.frp.flags import FRPC, FRPS
-from relaykit.commands.frp.grammar import (
+from relaykit.flags.grammar import (
     Call,
     Command,
     CommandLineError,
@@ -18,7 +18,7 @@ from relaykit.commands.frp.grammar import (
     flags_of,
     parse,
 )
-from relaykit.commands.frp.usage import help_text, usage_text
+from relaykit.flags.usage import help_text, usage_text
 
 __all__ = ["Action", "completions", "execute", "print_completion"]
 

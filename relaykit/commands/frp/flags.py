@@ -8,18 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from relaykit.commands.frp.flag_types import (
+from relaykit.flags.flag_types import (
     BOOLEAN,
     DURATION,
     INTEGER,
     LARGEST_INTEGER,
     LIST,
-    MAPPING,
     SECRET,
     TEXT,
     FlagType,
 )
-from relaykit.commands.frp.grammar import Command, Flag
+from relaykit.flags.grammar import Command, Flag
+from relaykit.flags.proxies import ANNOTATIONS, CLIENT_ID, METADATAS, PROXY_NAME, TOKEN, TYPE_FLAGS, USER
 
 __all__ = ["CLIENT_FLAGS", "FRPC", "FRPS", "PROXY_TYPES", "VISITOR_TYPES"]
 
@@ -123,9 +123,9 @@ CLIENT_FLAGS = (
     Flag("server_addr", TEXT, "host of the server", "127.0.0.1", "serverAddr", short="s"),
     Flag("server_port", INTEGER, "port of the server", 7000, "serverPort", short="P"),
     Flag("protocol", TEXT, "tcp, kcp, quic, websocket or wss", "tcp", "transport.protocol", short="p"),
-    Flag("user", TEXT, "prefix of the proxies' names", "", "user", short="u"),
-    Flag("client-id", TEXT, "name of this client", "", "clientID"),
-    Flag("token", SECRET, "secret that the server asks for", "", "auth.token", short="t"),
+    USER,
+    CLIENT_ID,
+    TOKEN,
     Flag("log_level", TEXT, "trace, debug, info, warn or error", "info", "log.level"),
     Flag("log_file", TEXT, "console, or the file to log to", "console", "log.to"),
     Flag("log_max_days", INTEGER, "days that rotated log files are kept", 3, "log.maxDays"),
@@ -139,7 +139,7 @@ _ENCRYPTION = Flag("ue", BOOLEAN, "encrypt the forwarded bytes", False, "transpo
 _COMPRESSION = Flag("uc", BOOLEAN, "compress the forwarded bytes", False, "transport.useCompression")
 
 _PROXY_FLAGS = (
-    Flag("proxy_name", TEXT, "name of the proxy", "", "name", short="n"),
+    PROXY_NAME,
     Flag("local_ip", TEXT, "host of the local service", "127.0.0.1", "localIP", short="i"),
     Flag("local_port", INTEGER, "port of the local service", 0, "localPort", short="l"),
     _ENCRYPTION,
@@ -148,45 +148,11 @@ _PROXY_FLAGS = (
     Flag(
         "bandwidth_limit_mode", TEXT, "which end: client or server", "client", "transport.bandwidthLimitMode"
     ),
-    Flag("metadatas", MAPPING, "values for the server's plugins", {}, "metadatas"),
-    Flag("annotations", MAPPING, "labels for people and programs", {}, "annotations"),
+    METADATAS,
+    ANNOTATIONS,
 )
 
-_REMOTE_PORT = (Flag("remote_port", INTEGER, "port on the server", 0, "remotePort", short="r"),)
-_DOMAINS = (
-    Flag("custom_domain", LIST, "domains that users ask for", (), "customDomains", short="d"),
-    Flag("sd", TEXT, "subdomain of the server's own domain", "", "subdomain"),
-)
-_CREDENTIALS = (
-    Flag("http_user", TEXT, "user that HTTP clients must name", "", "httpUser"),
-    Flag("http_pwd", SECRET, "password of that user", "", "httpPassword"),
-)
-_SECRET = (
-    Flag("sk", SECRET, "secret key that visitors must know", "", "secretKey"),
-    Flag("allow_users", LIST, "users whose visitors may come; * for all", (), "allowUsers"),
-)
-
-_TYPE_FLAGS: dict[str, tuple[Flag, ...]] = {
-    "tcp": _REMOTE_PORT,
-    "udp": _REMOTE_PORT,
-    "http": (
-        *_DOMAINS,
-        *_CREDENTIALS,
-        Flag("locations", LIST, "prefixes of the paths that are served", (), "locations"),
-        Flag("host_header_rewrite", TEXT, "Host header for the local service", "", "hostHeaderRewrite"),
-    ),
-    "https": _DOMAINS,
-    "tcpmux": (
-        *_DOMAINS,
-        *_CREDENTIALS,
-        Flag("mux", TEXT, "multiplexer: httpconnect", "", "multiplexer"),
-    ),
-    "stcp": _SECRET,
-    "sudp": _SECRET,
-    "xtcp": _SECRET,
-}
-
-PROXY_TYPES = tuple(_TYPE_FLAGS)
+PROXY_TYPES = tuple(TYPE_FLAGS)
 VISITOR_TYPES = ("stcp", "sudp", "xtcp")
 
 _VISITOR_FLAGS = (
@@ -212,7 +178,7 @@ def _proxy_command(proxy_type: str) -> Command:
         proxy_type,
         f"Publish one {proxy_type} proxy",
         action="relaykit.commands.frp.frpc:run_proxy",
-        flags=(*_PROXY_FLAGS, *_TYPE_FLAGS[proxy_type]),
+        flags=(*_PROXY_FLAGS, *TYPE_FLAGS[proxy_type]),
         persistent=CLIENT_FLAGS,
         children=(visitor,) if proxy_type in VISITOR_TYPES else (),
     )

@@ -29,8 +29,8 @@ from relaykit.supervision import Supervisor
 if TYPE_CHECKING:
     from relaykit.client.service import RelayClient
     from relaykit.commands.context import CommandContext
-    from relaykit.commands.frp.grammar import Call
     from relaykit.config.load import LoadedClient
+    from relaykit.flags.grammar import Call
     from relaykit.logs.observers import LogWriter
 
 __all__ = ["run", "run_proxy", "run_visitor", "verify"]

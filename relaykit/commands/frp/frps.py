@@ -20,8 +20,8 @@ from relaykit.values import Address
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
-    from relaykit.commands.frp.grammar import Call
     from relaykit.config.load import LoadedServer
+    from relaykit.flags.grammar import Call
     from relaykit.server.service import RelayServer
 
 __all__ = ["run", "verify"]

@@ -19,7 +19,7 @@ from relaykit.sansio.nat.frp_discovery import classify, local_hosts
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
-    from relaykit.commands.frp.grammar import Call
+    from relaykit.flags.grammar import Call
     from relaykit.values import Address
 
 __all__ = ["run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relaykit.commands.context import CommandContext
-from relaykit.commands.frp.grammar import Call, path_text
+from relaykit.flags.grammar import Call, path_text
 
 __all__ = ["run"]
 

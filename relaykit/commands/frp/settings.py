@@ -6,15 +6,15 @@ an empty value.  The few flags whose default differs are always written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from typing import Any
 
 from attrs import evolve
 from twisted.logger import Logger
 
 from relaykit.commands.frp.flags import CLIENT_FLAGS, FRPS
-from relaykit.commands.frp.grammar import Call, Flag, flags_of
 from relaykit.config.problems import ConfigurationProblem
+from relaykit.flags.grammar import Call, flags_of
+from relaykit.flags.tables import table_of
 
 __all__ = ["as_flag", "client_table", "entry_table", "server_table", "warn_of_shown_secrets"]
 
@@ -25,19 +25,19 @@ def server_table(call: Call) -> dict[str, Any]:
     """The configuration of a server that was started without a file."""
     dashboard = [flag.name for flag in FRPS.persistent if flag.key.startswith("webServer.")]
     if call["dashboard-port"]:
-        return _table(call, FRPS.persistent, always=("proxy_bind_addr", *dashboard))
+        return table_of(call, FRPS.persistent, always=("proxy_bind_addr", *dashboard))
     flags = [flag for flag in FRPS.persistent if flag.name not in dashboard]
-    return _table(call, flags, always=("proxy_bind_addr",))
+    return table_of(call, flags, always=("proxy_bind_addr",))
 
 
 def client_table(call: Call) -> dict[str, Any]:
     """The common part of a client that was started without a file."""
-    return _table(call, CLIENT_FLAGS, always=("server_addr",))
+    return table_of(call, CLIENT_FLAGS, always=("server_addr",))
 
 
 def entry_table(call: Call, proxy_type: str) -> dict[str, Any]:
     """The one proxy or visitor of such a client: what the own flags of the command say."""
-    return {"type": proxy_type, **_table(call, call.path[-1].flags)}
+    return {"type": proxy_type, **table_of(call, call.path[-1].flags)}
 
 
 def as_flag(call: Call, problem: ConfigurationProblem) -> ConfigurationProblem:
@@ -61,20 +61,3 @@ def warn_of_shown_secrets(call: Call) -> None:
                 flag=flag.name,
                 problem="secret-on-the-line",
             )
-
-
-def _table(call: Call, flags: Iterable[Flag], always: Collection[str] = ()) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for flag in flags:
-        name = flag.name.replace("_", "-")
-        value = call[name]
-        if flag.key and (name in call.given or flag.name in always) and (value or value is False):
-            _put(table, flag.key, list(value) if isinstance(value, tuple) else value)
-    return table
-
-
-def _put(table: dict[str, Any], dotted: str, value: Any) -> None:
-    *tables, key = dotted.split(".")
-    for name in tables:
-        table = table.setdefault(name, {})
-    table[key] = value

@@ -10,7 +10,7 @@ from relaykit import __version__
 from relaykit.commands.context import CommandContext
 from relaykit.commands.frp import administration
 from relaykit.commands.frp.dispatch import completions, execute
-from relaykit.commands.frp.grammar import Call
+from relaykit.flags.grammar import Call
 
 
 class ExecuteTests(SynchronousTestCase):

@@ -8,14 +8,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.frp.flag_types import LARGEST_INTEGER
 from relaykit.commands.frp.flags import (
     FRPC,
     FRPS,
     PROXY_TYPES,
     VISITOR_TYPES,
 )
-from relaykit.commands.frp.grammar import Call, Command, CommandLineError, Path, flags_of, parse
+from relaykit.flags.flag_types import LARGEST_INTEGER
+from relaykit.flags.grammar import Call, Command, CommandLineError, Path, flags_of, parse
 
 
 def paths(path: Path) -> Iterator[Path]:

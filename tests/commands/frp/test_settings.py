@@ -7,8 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.commands.frp.flags import FRPC, FRPS
-from relaykit.commands.frp.grammar import Call, Command, parse
 from relaykit.commands.frp.settings import client_table, entry_table, server_table
+from relaykit.flags.grammar import Call, Command, parse
 
 
 def call(root: Command, line: str) -> Call:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.frp.flag_types import BOOLEAN, INTEGER, TEXT
-from relaykit.commands.frp.grammar import Command, Flag
-from relaykit.commands.frp.usage import help_text, usage_text
+from relaykit.flags.flag_types import BOOLEAN, INTEGER, TEXT
+from relaykit.flags.grammar import Command, Flag
+from relaykit.flags.usage import help_text, usage_text
 
 CHILD = Command("child", "Do it", action="m:f", flags=(Flag("fast_way", BOOLEAN, "run", default=True),))
 ROOT = Command(

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from relaykit.commands.frp.flag_types import BOOLEAN, FlagType, quoted
+from relaykit.flags.flag_types import BOOLEAN, FlagType, quoted
 
 __all__ = [
     "Call",

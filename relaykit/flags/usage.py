@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from relaykit.commands.frp.flag_types import quoted
-from relaykit.commands.frp.grammar import Flag, Path, flags_of, path_text
+from relaykit.flags.flag_types import quoted
+from relaykit.flags.grammar import Flag, Path, flags_of, path_text
 
 __all__ = ["help_text", "usage_text"]
 

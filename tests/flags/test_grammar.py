@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.frp.flag_types import BOOLEAN, INTEGER, LIST, MAPPING, TEXT
-from relaykit.commands.frp.grammar import (
+from relaykit.flags.flag_types import BOOLEAN, INTEGER, LIST, MAPPING, TEXT
+from relaykit.flags.grammar import (
     Call,
     Command,
     CommandLineError,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.frp.flag_types import (
+from relaykit.flags.flag_types import (
     quoted,
     read_boolean,
     read_duration,

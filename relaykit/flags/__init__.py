@@ -1,0 +1,1 @@
+"""Command lines as frp reads them: their grammar, the flags of proxies, and the tables that flags set."""
