@@ -13,6 +13,7 @@ __all__ = [
     "LOST_LINGER_S",
     "MOST_DATAGRAM_BYTES",
     "NOTHING",
+    "NOTHING_SEEN",
     "NO_SECRET",
     "Address",
     "Amount",
@@ -21,8 +22,10 @@ __all__ = [
     "ClientIdentity",
     "Ended",
     "Exchange",
+    "LastSeen",
     "Origin",
     "PathProtocol",
+    "Reach",
     "Secret",
     "Traffic",
     "Usage",
@@ -118,6 +121,44 @@ class Origin:
         return (
             source if self.visitor_user is None else f"{source} for user {self.visitor_user} at the visitor"
         )
+
+
+@frozen
+class LastSeen:
+    """What was seen last of the users of a proxy or a visitor; times are those of whoever tells.
+
+    :ivar user: where the last one came from; None if nobody came, or that is not known.
+    :ivar error: why one was not served, in words, the last time that this happened; empty for never.
+    """
+
+    user: Address | None = None
+    user_at: float | None = None
+    error: str = ""
+    error_at: float | None = None
+
+    def came(self, user: Address | None, now: float) -> LastSeen:
+        """The same after a user came."""
+        return LastSeen(user, now, self.error, self.error_at)
+
+    def went_wrong(self, error: str, now: float) -> LastSeen:
+        """The same after a user was not served."""
+        return LastSeen(self.user, self.user_at, error, now)
+
+
+NOTHING_SEEN = LastSeen()
+
+
+class Reach(enum.Enum):
+    """How far somebody gets who comes to a proxy; each has all that are before it."""
+
+    NOBODY = "nobody"
+    """The client has not answered."""
+    CLIENT = "client"
+    """The proxy's client."""
+    SERVICE = "service"
+    """The local service, which has accepted the connection."""
+    ANSWER = "answer"
+    """The local service, which has answered."""
 
 
 class PathProtocol(enum.Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.values import NOTHING, Address, Amount, ClientIdentity, Origin, Secret
+from relaykit.values import NOTHING, NOTHING_SEEN, Address, Amount, ClientIdentity, LastSeen, Origin, Secret
 
 
 class SecretTests(SynchronousTestCase):
@@ -33,6 +33,17 @@ class SecretTests(SynchronousTestCase):
         """Keys are made from UTF-8, and bytes that are not UTF-8 survive."""
         self.assertEqual(Secret("ä").to_bytes(), b"\xc3\xa4")
         self.assertEqual(Secret(b"\xff".decode("utf-8", "surrogateescape")).to_bytes(), b"\xff")
+
+
+class LastSeenTests(SynchronousTestCase):
+    """What was seen last of users."""
+
+    def test_kept(self) -> None:
+        """Who comes leaves what went wrong as it was, and the other way around."""
+        user = Address("192.0.2.1", 9)
+        seen = NOTHING_SEEN.came(user, 1.0).went_wrong("no", 2.0)
+        self.assertEqual(seen, LastSeen(user, 1.0, "no", 2.0))
+        self.assertEqual(seen.came(None, 3.0), LastSeen(None, 3.0, "no", 2.0))
 
 
 class AddressTests(SynchronousTestCase):

@@ -114,7 +114,7 @@ def server_site(
 ) -> AdministrationSite:
     """What a server's control socket serves to its own command line."""
     clock = monotonic(reactor)
-    own = control_routes(lambda: server_report(server, clock), steering, loaded.path, clock)
+    own = control_routes(lambda: server_report(server, clock, _wall_clock), steering, loaded.path, clock)
     return AdministrationSite(Routes(tuple(own)), None, clock)
 
 

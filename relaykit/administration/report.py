@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
+    from relaykit.server.probes import ProbeResult
     from relaykit.server.service import RelayServer
+    from relaykit.values import LastSeen
 
 __all__ = ["RELOAD", "STATUS", "STOP", "client_report", "control_routes", "server_report"]
 
@@ -71,7 +73,8 @@ def client_report(client: RelayClient, clock: IReactorTime) -> Report:
         "server": str(Address(client.config.server_addr, client.config.server_port)),
         "connected": status.connected,
         "stopping": status.stopping,
-        "for_seconds": None if status.since is None else round(now - status.since, 1),
+        "for_seconds": _ago(status.since, now),
+        "round_trip_seconds": status.round_trip_s,
         "next_try_seconds": until(status.next_try),
         "server_proof": None if status.server_proof is None else status.server_proof.value,
         "users": client.count_flows(),
@@ -85,6 +88,8 @@ def client_report(client: RelayClient, clock: IReactorTime) -> Report:
                 "next_try_seconds": until(each.next_try),
                 "users": each.users,
                 "way": each.way,
+                "for_seconds": _ago(each.since, now),
+                **_seen(each.last, now),
             }
             for each in status.proxies
         ],
@@ -96,21 +101,26 @@ def client_report(client: RelayClient, clock: IReactorTime) -> Report:
                 "next_try_seconds": until(each.next_try),
                 "users": each.users,
                 "way": each.way,
+                "for_seconds": _ago(each.since, now),
+                **_seen(each.last, now),
             }
             for each in status.visitors
         ],
     }
 
 
-def server_report(server: RelayServer, clock: IReactorTime) -> Report:
-    """How a server stands; only what is there at the moment."""
-    status = server.status()
+def server_report(server: RelayServer, clock: IReactorTime, unix_time: Callable[[], float]) -> Report:
+    """How a server stands; only what is there at the moment.
+
+    :param unix_time: seconds since 1970.
+    """
+    status, now = server.status(), unix_time()
     return {
         "role": "server",
         "state": status.state.value,
         "port": status.port,
         "fingerprint": status.fingerprint,
-        "for_seconds": None if status.since is None else round(clock.seconds() - status.since, 1),
+        "for_seconds": _ago(status.since, clock.seconds()),
         "users": server.counts()[2],
         "clients": [
             {
@@ -120,6 +130,8 @@ def server_report(server: RelayServer, clock: IReactorTime) -> Report:
                 "address": str(each.address),
                 "hostname": each.hostname,
                 "version": each.version,
+                "for_seconds": _ago(each.last_connected_at, now),
+                "round_trip_seconds": each.round_trip_s,
             }
             for each in status.clients
             if each.is_online
@@ -133,8 +145,35 @@ def server_report(server: RelayServer, clock: IReactorTime) -> Report:
                 "users": each.current,
                 "traffic_in": each.traffic_in,
                 "traffic_out": each.traffic_out,
+                "for_seconds": _ago(each.last_start_at, now),
+                **_seen(each.last, now),
+                "probe": None if each.probe is None else _probe(each.probe, now),
             }
             for each in status.proxies
             if each.is_open
         ],
     }
+
+
+def _seen(last: LastSeen, now: float) -> Report:
+    """Who came last, and what went wrong last."""
+    return {
+        "last_user": "" if last.user is None else str(last.user),
+        "last_user_seconds": _ago(last.user_at, now),
+        "last_error": last.error,
+        "last_error_seconds": _ago(last.error_at, now),
+    }
+
+
+def _probe(result: ProbeResult, now: float) -> Report:
+    return {
+        "online": result.is_online,
+        "reached": result.reached.value,
+        "seconds": round(result.seconds, 6),
+        "error": result.error,
+        "seconds_ago": _ago(result.at, now),
+    }
+
+
+def _ago(at: float | None, now: float) -> float | None:
+    return None if at is None else round(max(0.0, now - at), 1)

@@ -23,6 +23,7 @@ from relaykit.errors import (
     OutOfDescriptors,
     RefusalCode,
     RefusedError,
+    RelaykitError,
     SessionLost,
     VisitRefusedError,
     problem_of,
@@ -30,7 +31,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IClientHost, IMessagePeer, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.sansio.pacing import Budget
-from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Origin, Traffic, host_of
+from relaykit.values import MOST_DATAGRAM_BYTES, Ended, LastSeen, Origin, Traffic, host_of
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
@@ -180,6 +181,8 @@ class _Host(Generic[CommonT]):
     """The flows that there are, each with where its user comes from."""
     way: str = field(default="", init=False)
     """How users get to the other end, where there is more than one way."""
+    last: LastSeen = field(factory=LastSeen, init=False)
+    """Who came last, and what went wrong last."""
 
     @property
     def reactor(self) -> IReactorTime:
@@ -246,7 +249,12 @@ class _Host(Generic[CommonT]):
                 problem="datagram-too-large",
             )
 
+    def _not_served(self, why: str) -> None:
+        """A user is not served."""
+        self.last = self.last.went_wrong(why, self.reactor.seconds())
+
     def _began(self, flow: IFlow, origin: Origin) -> IFlow:
+        self.last = self.last.came(origin.source, self.reactor.seconds())
         self.flows[flow] = origin
         flow.when_ended().addBoth(self._flow_ended, flow)
         return flow
@@ -393,6 +401,8 @@ class BackendHost(_Host[ProxyCommon]):
         }
 
     def _unreachable(self, failure: Failure, endpoint: str, origin: Origin) -> Any:
+        if failure.check(ConnectionFailed):
+            self._not_served(failure.getErrorMessage())
         if failure.check(OutOfDescriptors):
             # That has been told of once, for all.
             self.log.debug(
@@ -431,6 +441,8 @@ class VisitorHost(_Host[VisitorCommon]):
     """Why there is none, or what the server refused the last visit for."""
     next_try: float | None = field(default=None, init=False)
     """When the port is tried again."""
+    since: float | None = field(default=None, init=False)
+    """When the port was opened, or could not be for the first time."""
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self.proxy_name, self.name, body)
@@ -451,6 +463,8 @@ class VisitorHost(_Host[VisitorCommon]):
         return leg
 
     def _not_visited(self, failure: Failure) -> Failure:
+        if failure.check(RelaykitError):
+            self._not_served(failure.getErrorMessage())
         if failure.check(VisitRefusedError):
             self.reason = failure.getErrorMessage()
         return failure
@@ -503,10 +517,11 @@ class VisitorHost(_Host[VisitorCommon]):
                     closed=True,
                     problem=problem_of(error, "start-error"),
                 )
+                self.since = self.since or self.reactor.seconds()
                 self.reason = str(error)
                 self.next_try = self.reactor.seconds() + PORT_RETRY_S
             else:
-                self.listening = port.address
+                self.listening, self.since = port.address, self.reactor.seconds()
                 self.reason, self.next_try = "", None
                 self.log.info("[{run}] start visitor success", run=self.identity.run_id, visitor=self.name)
                 return port

@@ -248,12 +248,12 @@ class ProxyRegistrar(GuardedServices):
         for name in list(self._answers):
             self._not_published(name, Ended.SESSION_ENDED)
         self._session = None
-        self._registrations.session_ended()
+        self._registrations.session_ended(self._driver.now)
         self._driver.step()
 
     def accepted(self, name: str, address: str) -> None:
         """The server exposed a proxy."""
-        self._registrations.accepted(name, address)
+        self._registrations.accepted(name, address, self._driver.now)
         self._driver.step()
 
     def refused(self, name: str, text: str) -> None:
@@ -278,7 +278,14 @@ class ProxyRegistrar(GuardedServices):
             users=len(proxy.host.flows),
             health=health,
             way=proxy.host.way,
+            since=self._since(name, health),
+            last=proxy.host.last,
         )
+
+    def _since(self, name: str, health: Health | None) -> float | None:
+        """When it got into its state: that of its registration or, where there is none, of its service."""
+        since = self._registrations.since(name)
+        return health.since if since is None and health is not None else since
 
     def _on_health(self, event: HealthEvent) -> None:
         """Acts on what checks say of a local service."""

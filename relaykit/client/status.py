@@ -14,6 +14,7 @@ from relaykit.dataplane.plane import FlowCounts
 from relaykit.sansio.control.health import Health, HealthState
 from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.sansio.control.registration import RegistrationState
+from relaykit.values import NOTHING_SEEN, LastSeen
 
 if TYPE_CHECKING:
     from relaykit.values import Address
@@ -41,6 +42,8 @@ class ProxyStatus:
         being asked.
     :ivar health: what is known of its local service; None if that is not checked.
     :ivar way: how users come, where there is more than one way, in words; else empty.
+    :ivar since: when it got into its state, or its local service into its.
+    :ivar last: who came last, and what went wrong last.
     """
 
     name: str
@@ -52,6 +55,8 @@ class ProxyStatus:
     users: int = 0
     health: Health | None = None
     way: str = ""
+    since: float | None = None
+    last: LastSeen = NOTHING_SEEN
 
 
 @frozen(kw_only=True)
@@ -63,6 +68,8 @@ class VisitorStatus:
     :ivar reason: why there is none, or why the last user was not served.
     :ivar next_try: when the port is tried again; None if it is open.
     :ivar way: how users get to the proxy, where there is more than one way, in words; else empty.
+    :ivar since: when its port was opened, or could not be for the first time.
+    :ivar last: who came last, and what went wrong last.
     """
 
     name: str
@@ -71,6 +78,8 @@ class VisitorStatus:
     next_try: float | None = None
     users: int = 0
     way: str = ""
+    since: float | None = None
+    last: LastSeen = NOTHING_SEEN
 
 
 @frozen(kw_only=True)

@@ -125,6 +125,8 @@ class Visitors(GuardedServices):
                 next_try=each.host.next_try,
                 users=len(each.host.flows),
                 way=each.host.way,
+                since=each.host.since,
+                last=each.host.last,
             )
             for name, each in self._visitors.items()
         )

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
+from relaykit.client.probing import answer_probe
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import RelaykitError, RemoteProtocolError, ended_by, problem_of
 from relaykit.interfaces import IMessagingProxyType
@@ -130,6 +131,11 @@ class WorkConnections:
                 problem="user-for-nothing",
             )
             leg.close()
+            return
+        if answer.is_probe:
+            work = transformed(leg, proxy.configured.common.transport, self._token, self._entropy)
+            answered = Deferred.fromCoroutine(answer_probe(work, proxy.backend, session.clock))
+            answered.addErrback(self._defect, work, answer.proxy_name)
             return
         if IMessagingProxyType.providedBy(proxy.type) and proxy.type.handed and answer.origin.source is None:
             await self._take_message(leg, proxy, tuple(proxy.type.handed))

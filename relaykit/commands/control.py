@@ -16,6 +16,7 @@ from attrs import frozen
 
 from relaykit.administration.report import RELOAD, STATUS, STOP
 from relaykit.commands.loading import chosen_file
+from relaykit.commands.status.parts import duration
 from relaykit.commands.status.view import users_text
 from relaykit.control_sockets import control_folders, is_socket_of, reachable_path, socket_name
 from relaykit.errors import RelaykitError
@@ -229,13 +230,17 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
                 each["type"],
                 each["address"],
                 users_text(each["users"]),
-                f"of {each['client_id']}",
+                f"of {each['client_id']}{_probed(each.get('probe'))}",
             )
             for each in report["proxies"]
         ]
     if rows:
         yield ""
         yield from _columns(rows)
+    entries = [*report["proxies"], *report.get("visitors", ())]
+    if wrong := [line for each in entries for line in _wrong(each)]:
+        yield ""
+        yield from wrong
 
 
 def _connection(report: dict[str, Any]) -> str:
@@ -251,6 +256,24 @@ def _connection(report: dict[str, Any]) -> str:
 
 def _where(entry: dict[str, Any]) -> str:
     return " ".join(filter(None, (entry["address"], entry["reason"], entry["way"])))
+
+
+def _probed(probe: dict[str, Any] | None) -> str:
+    """What came of the last look, and how old that is."""
+    if probe is None:
+        return ""
+    how = f"online, {1000 * probe['seconds']:.0f} ms" if probe["online"] else "NOT SERVED"
+    return f"; {how}, looked at {duration(probe['seconds_ago'])} ago"
+
+
+def _wrong(entry: dict[str, Any]) -> Iterator[str]:
+    """What has gone wrong there last, of what is not told beside it."""
+    probe = entry.get("probe")
+    if probe is not None and probe["error"]:
+        yield f"{entry['name']}: users would not be served: {probe['error']}"
+    if entry.get("last_error"):
+        ago = duration(entry["last_error_seconds"])
+        yield f"{entry['name']}: {ago} ago a user was not served: {entry['last_error']}"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -41,6 +41,13 @@ KNOWN_PROBLEMS: Mapping[str, KnownProblem] = {
         "Start the service, or correct its address: localPort, localIP or local, or the word after the "
         "command.",
     ),
+    "probe-failed": KnownProblem(
+        "Users of a proxy would not be served",
+        "The server looked whether users of a proxy are served, over the way that they take, and they would "
+        "not be: the message says why.",
+        "Where it names the local service, start that, or correct its address at the client; where the "
+        "client has not answered, look whether its machine and its network are well.",
+    ),
     "leads-back": KnownProblem(
         "The local service leads back to the proxy",
         "The user that came is this client's own connection to the local service: that is a port of the "

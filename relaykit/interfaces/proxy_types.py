@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from relaykit.interfaces.legs import IStreamLeg
     from relaykit.sansio.wire.messages import Message
-    from relaykit.values import Origin
+    from relaykit.values import Origin, Reach
 
 __all__ = [
     "IBackend",
@@ -33,6 +33,7 @@ __all__ = [
     "IMessageReceiver",
     "IMessagingProxyType",
     "IOneLineProxyType",
+    "IProbed",
     "IProxyType",
     "IProxyTypeReference",
     "IReconfigurable",
@@ -218,6 +219,18 @@ class IBackend(IService):
 
     async def work_assigned(leg: IStreamLeg, origin: Origin) -> None:
         """A user came; the backend owns the leg.  Returns when the flow has ended."""
+
+
+class IProbed(Interface):
+    """Optional, on a backend: it can look how its local service is."""
+
+    async def probe() -> Reach:
+        """How far a user would get at this moment, at most that the service has answered.
+
+        Cancelled after some seconds.
+
+        :raises ConnectionFailed: a user would get no further than to this client; the text says why.
+        """
 
 
 class IRegistrant(Interface):

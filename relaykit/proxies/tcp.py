@@ -22,8 +22,10 @@ from relaykit.interfaces import (
     IIngress,
     ILegAcceptor,
     IOneLineProxyType,
+    IProbed,
 )
 from relaykit.options import OneLine, Options, RemotePort, doc, wire
+from relaykit.values import Origin, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
         IServerHost,
         IStreamLeg,
     )
-    from relaykit.values import Origin
-
 __all__ = [
     "LocalServiceBackend",
     "NoIngressOptions",
@@ -61,7 +61,7 @@ class NoIngressOptions(Options, frozen=True, kw_only=True):
     """The server's table of a proxy type that has nothing to configure there."""
 
 
-@implementer(IBackend)
+@implementer(IBackend, IProbed)
 class LocalServiceBackend(Service):
     """Forwards every work connection to the proxy's local service."""
 
@@ -75,6 +75,11 @@ class LocalServiceBackend(Service):
             leg.close()
             return
         await self.host.forward(leg, local, origin).when_ended()
+
+    async def probe(self) -> Reach:
+        local = await self.host.connect_local(Origin())
+        local.close()
+        return Reach.SERVICE
 
 
 @implementer(IExposure)

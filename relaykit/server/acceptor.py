@@ -24,7 +24,7 @@ from relaykit.errors import (
     TransportSecurityError,
     problem_of,
 )
-from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, ISecureLeg
+from relaykit.interfaces import IAcceptHost, IIncomingConnection, ILegAcceptor, IMeasuredPath, ISecureLeg
 from relaykit.sansio.parsers.first_bytes import OPENINGS, STRANGERS, Spoken
 from relaykit.sansio.parsers.recognizing import Rank, RecognizerTable
 from relaykit.sansio.rates import RateLimit
@@ -85,8 +85,9 @@ class Link:
 
     ``exporter`` is what tells its TLS session from any other, empty without TLS 1.3.  Where the peer can
     be pinged, ``ping()`` does so, and fires with the next bytes that it sends; ``round_trip()`` fires when it
-    has answered.  ``is_inside`` says that the peer is a part of this process, so that nobody can be in
-    between; ``is_vouched`` that it has made sure who its client is, which has nothing to prove any more.
+    has answered, and ``measured()`` is how many seconds that took the last time.  ``is_inside`` says that the
+    peer is a part of this process, so that nobody can be in between; ``is_vouched`` that it has made sure who
+    its client is, which has nothing to prove any more.
     """
 
     muxed: bool
@@ -95,6 +96,7 @@ class Link:
     exporter: bytes = field(default=b"", repr=False, kw_only=True)
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
+    measured: Callable[[], float | None] = field(default=lambda: None, kw_only=True)
     is_inside: bool = field(default=False, kw_only=True)
     is_vouched: bool = field(default=False, kw_only=True)
     _on_admitted: Callable[[], None] = field(default=lambda: None, kw_only=True)
@@ -367,6 +369,7 @@ class BindPort(MultiService):
             exporter=b"" if secured is None else channel_binding(secured),
             ping=path.ping,
             round_trip=path.round_trip,
+            measured=lambda: path.round_trip_s if IMeasuredPath.providedBy(path) else None,
             on_admitted=on_admitted,
         )
         path.accept_legs(_Streams(self, link, origin), at_once=False)

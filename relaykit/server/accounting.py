@@ -13,14 +13,18 @@ from relaykit.server.events import (
     ClientDisconnected,
     ProxyClosed,
     ProxyExposed,
+    ProxyProbed,
     UserArrived,
     UserLeft,
     UserServed,
+    UserUnserved,
 )
+from relaykit.values import NOTHING_SEEN, LastSeen
 
 if TYPE_CHECKING:
     from relaykit.server.flows import ProxyFlow
     from relaykit.server.observers import Observers
+    from relaykit.server.probes import ProbeResult
     from relaykit.values import ClientIdentity, Ended, Origin, Traffic
 
 __all__ = [
@@ -56,6 +60,8 @@ class ProxyTotals:
     :ivar connections: users since the first registration, the present ones included.
     :ivar traffic_in: bytes from users who are gone, to the client.
     :ivar traffic_out: bytes the other way.
+    :ivar last: who came last, and what went wrong last.
+    :ivar probe: what came of the last probe since it was opened; None without one.
     """
 
     name: str
@@ -67,6 +73,8 @@ class ProxyTotals:
     traffic_out: int = 0
     last_start_at: float | None = None
     last_close_at: float | None = None
+    last: LastSeen = NOTHING_SEEN
+    probe: ProbeResult | None = None
 
 
 @define(eq=False, kw_only=True)
@@ -77,6 +85,8 @@ class ClientTotals:
     first_connected_at: float
     last_connected_at: float
     disconnected_at: float | None = None
+    end: ClientDisconnected | None = None
+    """How its last session ended; None before the first has."""
 
 
 @define(eq=False)
@@ -122,19 +132,23 @@ class Accounting:
         key, now = client_key(event.client), self._wall_clock()
         known = self._gone_clients.pop(key, None)
         first = now if known is None else known.first_connected_at
-        self._clients[key] = ClientTotals(login=event, first_connected_at=first, last_connected_at=now)
+        end = None if known is None else known.end
+        self._clients[key] = ClientTotals(
+            login=event, first_connected_at=first, last_connected_at=now, end=end
+        )
         self.observers.tell(event)
 
     def client_disconnected(self, client: ClientIdentity, why: Ended, reason: str) -> None:
         """A session has ended."""
-        key = client_key(client)
+        key, end = client_key(client), ClientDisconnected(client=client, why=why, reason=reason)
         present = self._clients.get(key)
         if present is not None and present.login.client is client:
             del self._clients[key]
             present.disconnected_at = self._wall_clock()
+            present.end = end
             if client.client_id:
                 _remember(self._gone_clients, key, present, GONE_CLIENTS)
-        self.observers.tell(ClientDisconnected(client=client, why=why, reason=reason))
+        self.observers.tell(end)
 
     def totals_of(self, name: str, type_name: str) -> ProxyTotals:
         """The totals of a proxy that is about to be opened: those of the name with this type, or new ones."""
@@ -147,6 +161,7 @@ class Accounting:
         """A proxy is open."""
         totals.client = client
         totals.last_start_at = self._wall_clock()
+        totals.probe = None
         self._gone.pop(totals.name, None)
         self._proxies[totals.name] = totals
         self.observers.tell(ProxyExposed(client=client, name=totals.name, type=totals.type, address=address))
@@ -164,6 +179,7 @@ class Accounting:
         """A user came."""
         totals.current += 1
         totals.connections += 1
+        totals.last = totals.last.came(origin.source, self._wall_clock())
         if self.observers.follow_users:
             self.observers.tell(UserArrived(client=client, proxy=totals.name, origin=origin), of_user=True)
 
@@ -172,6 +188,26 @@ class Accounting:
         if self.observers.follow_users:
             served = UserServed(client=client, proxy=totals.name, origin=flow.origin, waited_s=flow.seconds)
             self.observers.tell(served, of_user=True)
+
+    def user_unserved(
+        self, totals: ProxyTotals, client: ClientIdentity, origin: Origin, error: Exception
+    ) -> None:
+        """There is no work connection for a user."""
+        totals.last = totals.last.went_wrong(str(error), self._wall_clock())
+        self.observers.tell(UserUnserved(client=client, proxy=totals.name, origin=origin, error=error))
+
+    def proxy_probed(self, totals: ProxyTotals, client: ClientIdentity, result: ProbeResult) -> None:
+        """It was looked how far a user would get."""
+        former, totals.probe = totals.probe, result
+        event = ProxyProbed(
+            client=client,
+            proxy=totals.name,
+            reached=result.reached,
+            seconds=result.seconds,
+            error=result.error,
+            is_news=former is None or former.is_online != result.is_online,
+        )
+        self.observers.tell(event)
 
     def user_left(
         self, totals: ProxyTotals, client: ClientIdentity, origin: Origin, traffic: Traffic

@@ -48,6 +48,7 @@ from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.network import Network, make_network
 from relaykit.server.ports import PortProtocol, ServerPorts
+from relaykit.server.probes import Probes
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.tls_identity import TlsIdentity
@@ -122,6 +123,7 @@ class ServerParts:
     _composition: Composition
     _network: Network
     _shared_ports: SharedPorts
+    probes: Probes
     _bind_port: IListeningPort | None = field(default=None, init=False)
     _stun: RelayStun | None = field(default=None, init=False)
 
@@ -183,6 +185,7 @@ class ServerParts:
         self._ports.restrict([each.ports for each in config.allow_ports], config.max_ports_per_client)
         self._budgets.change(config.bandwidth)
         self.registry.limit(config.max_proxies_per_client)
+        self.probes.change(config.probe_interval)
         self._composition = composition
 
     @property
@@ -235,6 +238,7 @@ class ServerParts:
         :raises Exception: a configured proxy type cannot start.
         """
         await self._ingresses.start()
+        self.probes.startService()
         if unused := self._network.unused():
             self.log.info(
                 "sockets that this process was started with wait for proxies with their ports: {sockets}",
@@ -281,6 +285,8 @@ class ServerParts:
     async def close(self) -> None:
         """Ends everything that is left."""
         self.close_port()
+        if self.probes.running:
+            self.probes.stopService()
         self._tls.stop()
         self.end_flows()
         await self.sessions.end_all()
@@ -424,6 +430,13 @@ class Composition:
             composition=self,
             network=network,
             shared_ports=shared_ports,
+            probes=Probes(
+                lambda proxy: self.types.get(proxy.type),
+                lambda: iter(registry),
+                reactor,
+                wall_clock,
+                config.probe_interval,
+            ),
         )
         return parts
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from relaykit.sansio.control.login_proofs import PeerProof
 
 if TYPE_CHECKING:
-    from relaykit.values import ClientIdentity, Ended, Origin, Traffic
+    from relaykit.values import ClientIdentity, Ended, Origin, Reach, Traffic
 
 __all__ = [
     "ClientConnected",
@@ -17,6 +17,7 @@ __all__ = [
     "LoginRefused",
     "ProxyClosed",
     "ProxyExposed",
+    "ProxyProbed",
     "ProxyRefused",
     "ServerEvent",
     "UserArrived",
@@ -71,6 +72,22 @@ class LoginRefused:
 
     origin: Origin
     reason: str
+
+
+@frozen(kw_only=True)
+class ProxyProbed:
+    """It was looked how far a user would get.
+
+    :ivar error: why no further, in words; empty if a user would be served, as far as can be told.
+    :ivar is_news: whether that is other than the time before, or this was the first.
+    """
+
+    client: ClientIdentity
+    proxy: str
+    reached: Reach
+    seconds: float
+    error: str
+    is_news: bool
 
 
 @frozen(kw_only=True)
@@ -169,6 +186,7 @@ ServerEvent: TypeAlias = (
     | ClientDisconnected
     | LoginRefused
     | ProxyExposed
+    | ProxyProbed
     | ProxyRefused
     | ProxyClosed
     | VisitRefused

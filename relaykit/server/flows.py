@@ -56,6 +56,10 @@ class WorkSeeker(Protocol):
         """Whether it could be served elsewhere, as long as nothing of it was delivered."""
 
     @property
+    def is_probe(self) -> bool:
+        """Whether there is no user, and somebody only looks how far one would get."""
+
+    @property
     def message(self) -> Message | None:
         """What the client is handed with the work connection, before any transforms."""
 
@@ -122,6 +126,7 @@ class ProxyFlow(Ending):
     __slots__ = ("_since", "origin", "proxy")
 
     message: Message | None = None
+    is_probe = False
 
     log = Logger()
 

@@ -27,6 +27,7 @@ class Handover:
     """Fires once the message was sent; fails where there is no work connection.  Cancelling ends the wait."""
     origin = Origin()
     has_alternative = False
+    is_probe = False
 
     @done.default
     def _make_done(self) -> Deferred[None]:

@@ -193,6 +193,7 @@ class _Opening:
     """A lane that has no work connection yet; it is no user's, so the client is told of none."""
 
     has_alternative = False
+    is_probe = False
     message = None
 
     def __init__(self, proxy: FlowOwner, lanes: ProxyLanes) -> None:

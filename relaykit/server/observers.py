@@ -152,6 +152,29 @@ class LogObserver:
             by_client=host_of(event.client.address),
         )
 
+    def _proxy_probed(self, event: events.ProxyProbed) -> None:
+        fields = {
+            "run": event.client.run_id,
+            "proxy": event.proxy,
+            "reached": event.reached.value,
+            "seconds": event.seconds,
+            "by_client": host_of(event.client.address),
+        }
+        if not event.is_news:
+            self.log.debug("[{run}] [{proxy}] a probe got to the {reached}", **fields)
+        elif event.error:
+            self.log.warn(
+                "[{run}] [{proxy}] users would not be served: {reason}",
+                reason=told(event.error),
+                problem="probe-failed",
+                **fields,
+            )
+        else:
+            self.log.info(
+                "[{run}] [{proxy}] users would be served: a probe got to the {reached} in {seconds:.3f} s",
+                **fields,
+            )
+
     def _proxy_refused(self, event: events.ProxyRefused) -> None:
         self.log.warn(
             "[{run}] new proxy [{proxy}] type [{type}] error: {reason}",
@@ -239,6 +262,7 @@ _LINES: Mapping[type[Any], Callable[[LogObserver, Any], None]] = {
     events.ClientDisconnected: LogObserver._client_disconnected,
     events.LoginRefused: LogObserver._login_refused,
     events.ProxyExposed: LogObserver._proxy_exposed,
+    events.ProxyProbed: LogObserver._proxy_probed,
     events.ProxyRefused: LogObserver._proxy_refused,
     events.ProxyClosed: LogObserver._proxy_closed,
     events.VisitRefused: LogObserver._visit_refused,

@@ -29,7 +29,6 @@ from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalRe
 from relaykit.options import Options, ProxyCommon, from_wire, secret_problems
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.pacing import Budget
-from relaykit.server.events import UserUnserved
 from relaykit.server.flows import UserFlow, WorkSource
 from relaykit.server.groups import Groups
 from relaykit.server.handing import Handover
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from relaykit.server.accounting import Accounting, ProxyTotals
     from relaykit.server.budgets import Budgets
     from relaykit.server.flows import ProxyFlow
+    from relaykit.server.probes import ProbeResult
     from relaykit.values import ClientIdentity, Origin, Traffic
 
 __all__ = [
@@ -90,6 +90,13 @@ class ProxySession(WorkSource, Protocol):
     @property
     def takes_signals(self) -> bool:
         """Whether the client takes signals."""
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """What was agreed on with the client."""
+
+    def is_alive(self) -> Deferred[bool]:
+        """Whether the client gives a sign of life within some seconds."""
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""
@@ -216,8 +223,11 @@ class RegisteredProxy:
 
     def flow_unserved(self, flow: ProxyFlow, error: Exception) -> None:
         """There is no work connection for a user."""
-        unserved = UserUnserved(client=self.identity, proxy=self.name, origin=flow.origin, error=error)
-        self._accounting.observers.tell(unserved)
+        self._accounting.user_unserved(self.totals, self.identity, flow.origin, error)
+
+    def probed(self, result: ProbeResult) -> None:
+        """It was looked how far a user would get."""
+        self._accounting.proxy_probed(self.totals, self.identity, result)
 
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         """A user is gone, or could not be served."""

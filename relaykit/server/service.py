@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from relaykit.plugins import ProxyTypes
     from relaykit.server.flows import ProxyFlow
     from relaykit.server.inside import InsideClients
+    from relaykit.server.probes import ProbeResult
     from relaykit.state import StateDirectory
     from relaykit.values import Secret, Usage
 
@@ -225,13 +226,21 @@ class RelayServer(MultiService):
             version=__version__,
             port=parts.port,
             fingerprint=parts.fingerprint,
-            clients=tuple(ClientStatus.of(each) for each in parts.accounting.clients()),
+            clients=tuple(self.client_statuses()),
             proxies=tuple(
                 ProxyStatus.of(each, parts.registry.get(each.name)) for each in parts.accounting.proxies()
             ),
             groups=tuple(GroupStatus.of(each) for each in parts.registry.groups),
             flows=parts.data_plane.counts(),
         )
+
+    def client_statuses(self) -> Iterator[ClientStatus]:
+        """The clients, those that are logged in first."""
+        parts = self._parts
+        if parts is not None:
+            for each in parts.accounting.clients():
+                session = None if each.disconnected_at else parts.sessions.get(each.login.client.run_id)
+                yield ClientStatus.of(each, None if session is None else session.round_trip_s)
 
     def counts(self) -> tuple[int, int, int]:
         """How many clients are logged in, proxies are registered and users are served at the moment."""
@@ -268,6 +277,15 @@ class RelayServer(MultiService):
         if parts is not None:
             for totals in list(parts.accounting.proxies()):
                 yield usage_of(totals, parts.registry.get(totals.name))
+
+    async def probe(self, name: str) -> ProbeResult | None:
+        """Looks how far a user of an open proxy would get; None if there is none.
+
+        :raises RefusedError: that cannot be done, or not now.
+        """
+        parts = self._parts
+        proxy = None if parts is None else parts.registry.get(name)
+        return None if parts is None or proxy is None else await parts.probes.probe(proxy)
 
     def flows(self) -> list[ProxyFlow]:
         """The flow of each user, also of those who wait: has ``proxy`` and ``origin``, and can be ended."""

@@ -190,6 +190,11 @@ class Session:
         """What was agreed on with this client."""
         return self._core.extensions
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the client and back, as measured last, in seconds; None where that is not measured."""
+        return self._link.measured()
+
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         """The format of a new lane of this client."""
         return agreed_codec(self._core.framing, self._core.extensions, most_bytes)
@@ -229,6 +234,10 @@ class Session:
             return False
         await self.end(Ended.TIMEOUT, "no sign of life, and another client asks for what it holds")
         return True
+
+    def is_alive(self) -> Deferred[bool]:
+        """Whether the client gives a sign of life within some seconds; one that does not is left as it is."""
+        return self._probe.probe()
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         """Sends a signal to this client."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from attrs import field, frozen
 
 from relaykit.dataplane.plane import FlowCounts
-from relaykit.values import Amount, Usage
+from relaykit.values import NOTHING_SEEN, Amount, LastSeen, Usage
 
 if TYPE_CHECKING:
     from relaykit.options import Options, ProxyCommon
     from relaykit.sansio.control.server_life import ServerState
     from relaykit.server.accounting import ClientTotals, ProxyTotals
     from relaykit.server.groups import ProxyGroup
+    from relaykit.server.probes import ProbeResult
     from relaykit.server.registry import RegisteredProxy
     from relaykit.values import Address, Balance
 
@@ -34,6 +35,8 @@ class ClientStatus:
     :ivar wire: the version of the wire that it speaks.
     :ivar bound: whether its login is bound to its TLS session.
     :ivar disconnected_at: None while it is logged in.
+    :ivar round_trip_s: to it and back, in seconds, as measured last; None where that is not measured.
+    :ivar last_end: why its last session ended, in words; empty before the first has.
     """
 
     user: str
@@ -49,6 +52,8 @@ class ClientStatus:
     first_connected_at: float
     last_connected_at: float
     disconnected_at: float | None
+    round_trip_s: float | None = None
+    last_end: str = ""
 
     @property
     def is_online(self) -> bool:
@@ -61,7 +66,7 @@ class ClientStatus:
         return f"{self.user}.{self.client_id}" if self.user else self.client_id
 
     @classmethod
-    def of(cls, totals: ClientTotals) -> ClientStatus:
+    def of(cls, totals: ClientTotals, round_trip_s: float | None) -> ClientStatus:
         """The status of a client."""
         login = totals.login
         client = login.client
@@ -79,6 +84,8 @@ class ClientStatus:
             first_connected_at=totals.first_connected_at,
             last_connected_at=totals.last_connected_at,
             disconnected_at=totals.disconnected_at,
+            round_trip_s=round_trip_s,
+            last_end="" if totals.end is None else totals.end.reason or totals.end.why.value,
         )
 
 
@@ -92,6 +99,8 @@ class ProxyStatus:
     :ivar connections: users up to now, those of the moment included.
     :ivar traffic_in: bytes from users to the client, those of present users included.
     :ivar traffic_out: bytes the other way.
+    :ivar last: who came last, and what went wrong last.
+    :ivar probe: what came of the last probe since it was opened; None without one.
     :ivar common: what travelled of its common options; None when it is closed.
     :ivar options: the options of its type; None when it is closed.
     """
@@ -110,6 +119,13 @@ class ProxyStatus:
     last_close_at: float | None
     common: ProxyCommon | None = field(repr=False)
     options: Options | None = field(repr=False)
+    last: LastSeen = NOTHING_SEEN
+    probe: ProbeResult | None = None
+
+    @property
+    def client_key(self) -> str:
+        """The name of its client over its logins; frp's form."""
+        return f"{self.user}.{self.client_id}" if self.user else self.client_id
 
     @classmethod
     def of(cls, totals: ProxyTotals, proxy: RegisteredProxy | None) -> ProxyStatus:
@@ -128,6 +144,8 @@ class ProxyStatus:
             traffic_out=amount.bytes_out,
             last_start_at=totals.last_start_at,
             last_close_at=totals.last_close_at,
+            last=totals.last,
+            probe=None if proxy is None else totals.probe,
             common=None if proxy is None else proxy.common,
             options=None if proxy is None else proxy.options,
         )

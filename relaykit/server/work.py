@@ -264,7 +264,9 @@ class WorkConnections:
         proxy = seeker.proxy
         leg.pauseProducing()
         try:
-            assignment = assign_work(idle.framing, proxy.name, seeker.origin, self._extensions)
+            assignment = assign_work(
+                idle.framing, proxy.name, seeker.origin, self._extensions, seeker.is_probe
+            )
             if seeker.message is not None:
                 assignment += idle.framing.encode(seeker.message)
         except LocalProtocolError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,6 +47,8 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(taken["next_try_seconds"], 25.0)
         (visitor,) = report["visitors"]
         self.assertEqual((visitor["name"], visitor["users"]), ("v", 0))
+        self.assertEqual((web["for_seconds"], web["last_user_seconds"], web["last_error"]), (5.0, 5.0, ""))
+        self.assertEqual((visitor["for_seconds"], visitor["last_user_seconds"]), (5.0, None))
 
     def test_client_at_rest(self) -> None:
         """One that was not started has nothing to tell."""
@@ -61,9 +63,14 @@ class ReportTests(SynchronousTestCase):
         relay.publish(tcp.proxy_type, TcpOptions())
         gone = relay.publish(tcp.proxy_type, TcpOptions(), name="gone")
         gone.withdraw()
-        report = server_report(relay.server, relay.clock)
+        report = server_report(relay.server, relay.clock, lambda: 2e9)
         self.assertEqual((report["role"], report["state"], report["users"]), ("server", "ready", 0))
         self.assertEqual([each["name"] for each in report["proxies"]], ["under-test"])
+        self.assertIsNone(report["proxies"][0]["probe"])
+        Deferred.fromCoroutine(relay.server.probe("under-test"))
+        relay.settle()
+        (proxy,) = server_report(relay.server, relay.clock, lambda: 2e9)["proxies"]
+        self.assertEqual((proxy["probe"]["online"], proxy["probe"]["reached"]), (False, "client"))
         self.assertIn(report["proxies"][0]["client_id"], [each["client_id"] for each in report["clients"]])
 
 

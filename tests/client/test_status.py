@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus, PeerProof, ProxyStatus, RegistrationState, VisitorStatus
@@ -37,9 +38,11 @@ class StatusTests(SynchronousTestCase):
                 server_proof=PeerProof.NONE,
                 since=self.scene.clock.seconds(),
                 proxies=(
-                    ProxyStatus(name="web", type="tcp", state=RegistrationState.RUNNING, address=":6000"),
+                    ProxyStatus(
+                        name="web", type="tcp", state=RegistrationState.RUNNING, address=":6000", since=5.0
+                    ),
                 ),
-                visitors=(VisitorStatus(name="v", listening=Address("127.0.0.1", 7000)),),
+                visitors=(VisitorStatus(name="v", listening=Address("127.0.0.1", 7000), since=5.0),),
             ),
         )
 
@@ -59,7 +62,8 @@ class StatusTests(SynchronousTestCase):
         self.scene.flush()
         status = client.status()
         assert status.next_try is not None
-        self.assertEqual((status.connected, status.proxies), (False, (WEB,)))
+        since = self.scene.clock.seconds()
+        self.assertEqual((status.connected, status.proxies), (False, (evolve(WEB, since=since),)))
         self.machine.reachable = True
         self.scene.clock.advance(status.next_try - self.scene.clock.seconds())
         self.scene.flush()
@@ -78,6 +82,26 @@ class StatusTests(SynchronousTestCase):
         self.scene.flush()
         counts = FlowCounts(present=1, total=1, near_to_far=5, far_to_near=7)
         self.assertEqual(client.status().flows, counts)
+
+    def test_last_seen(self) -> None:
+        """Who came last is known, and what went wrong last, also after it went well again."""
+        client = started(self.machine, tcp_proxy())
+        self.scene.dial(6000)
+        user_at = self.scene.clock.seconds()
+        (web,) = client.status().proxies
+        self.assertEqual((web.last.user_at, web.last.error), (user_at, ""))
+        self.assertIsNotNone(web.last.user)
+        self.scene.advance(3.0)
+        services = dict(self.machine.services)
+        self.machine.services.clear()
+        self.scene.dial(6000)
+        error_at = self.scene.clock.seconds()
+        self.machine.services.update(services)
+        self.scene.advance(3.0)
+        self.scene.dial(6000)
+        (web,) = client.status().proxies
+        self.assertIn("refused", web.last.error)
+        self.assertEqual((web.last.error_at, web.last.user_at), (error_at, self.scene.clock.seconds()))
 
     def test_round_trip(self) -> None:
         """The way to the server is measured on request, where all streams share one link."""

@@ -141,6 +141,27 @@ class ControlTests(SynchronousTestCase):
             "web  tcp     :6000  2 users      of c\n",
         )
 
+    def test_truth(self) -> None:
+        """What came of the last look is beside a proxy, and what went wrong is told below."""
+        probe = {"online": True, "reached": "service", "seconds": 0.034, "error": "", "seconds_ago": 12.0}
+        wrong = {**probe, "online": False, "error": "connection refused"}
+        server: dict[str, Any] = SERVER
+        web = server["proxies"][0]
+        seen = {"last_error": "the session ended", "last_error_seconds": 75.0}
+        proxies = [{**web, "probe": probe}, {**web, "name": "db", "probe": wrong, **seen}]
+        self.program("server", {**SERVER, "proxies": proxies})
+        self.assertEqual(
+            self.ask("status").stdout.splitlines()[3:],
+            [
+                "h    client  1      192.0.2.1:5",
+                "web  tcp     :6000  2 users      of c; online, 34 ms, looked at 0:00:12 ago",
+                "db   tcp     :6000  2 users      of c; NOT SERVED, looked at 0:00:12 ago",
+                "",
+                "db: users would not be served: connection refused",
+                "db: 0:01:15 ago a user was not served: the session ended",
+            ],
+        )
+
     def test_reload(self) -> None:
         """What changes is said by when it counts; what is wrong is said as well, and a failure."""
         program = self.program(

@@ -86,6 +86,10 @@ class WebServerTests(WalkTestCase):
         *asking, following = self.listing("operate/own-server.sh").splitlines()
         users, refusals = [json.loads(self.do(each)) for each in asking]
         self.assertEqual((users["items"], refusals["items"]), ([], []))
+        told = [json.loads(line) for line in self.do(self.listing("operate/probe.sh")).splitlines()]
+        self.assertEqual(
+            (told[0]["online"], told[0]["reached"], told[1]["probe"]), (False, "client", told[0])
+        )
         history = json.loads(self.do(self.listing("operate/history.sh")))
         self.assertEqual((history["proxy"], len(history["times"])), ("ssh", 7 * 24))
         followed = self.begin(following.replace("curl ", "curl --no-buffer --silent "))

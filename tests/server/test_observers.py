@@ -16,7 +16,7 @@ from relaykit.interfaces import IServerObserver
 from relaykit.sansio.control.login_proofs import PeerProof
 from relaykit.server import events
 from relaykit.server.observers import LogObserver, Observers
-from relaykit.values import Address, ClientIdentity, Ended, Origin, Traffic
+from relaykit.values import Address, ClientIdentity, Ended, Origin, Reach, Traffic
 
 CLIENT = ClientIdentity("r1", user="ann", client_id="c1")
 ORIGIN = Origin(Address("192.0.2.1", 4321))
@@ -54,6 +54,27 @@ LINES: list[tuple[Any, LogLevel, list[str]]] = [
         events.ProxyExposed(client=CLIENT, name="web", type="tcp", address=":6000"),
         LogLevel.info,
         ["[r1] new proxy [web] type [tcp] success"],
+    ),
+    (
+        events.ProxyProbed(
+            client=CLIENT, proxy="web", reached=Reach.SERVICE, seconds=0.25, error="", is_news=True
+        ),
+        LogLevel.info,
+        ["[r1] [web] users would be served: a probe got to the service in 0.250 s"],
+    ),
+    (
+        events.ProxyProbed(
+            client=CLIENT, proxy="web", reached=Reach.CLIENT, seconds=0.25, error="no\n", is_news=True
+        ),
+        LogLevel.warn,
+        ["[r1] [web] users would not be served: no\\n"],
+    ),
+    (
+        events.ProxyProbed(
+            client=CLIENT, proxy="web", reached=Reach.CLIENT, seconds=0.25, error="no", is_news=False
+        ),
+        LogLevel.debug,
+        ["[r1] [web] a probe got to the client"],
     ),
     (
         events.ProxyRefused(client=CLIENT, name="web", type="tcp", reason="port already used", code="other"),

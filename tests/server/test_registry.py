@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
@@ -83,6 +83,7 @@ class Session:
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("r1"))
     half_close: bool = True
     takes_signals: bool = True
+    extensions: frozenset[str] = frozenset()
     sent: list[Any] = field(factory=list)
 
     def want_work(self, seeker: WorkSeeker) -> None:
@@ -97,6 +98,9 @@ class Session:
 
     def cancel_work(self, seeker: WorkSeeker) -> None:
         self.wanted.remove(seeker)
+
+    def is_alive(self) -> Deferred[bool]:
+        return succeed(True)
 
     def signal(self, proxy_name: str, visitor_name: str, body: Mapping[str, Any]) -> None:
         self.sent.append((proxy_name, visitor_name, body))

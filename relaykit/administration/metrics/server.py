@@ -19,6 +19,7 @@ from relaykit.server.events import (
     ClientConnected,
     ClientDisconnected,
     LoginRefused,
+    ProxyProbed,
     ProxyRefused,
     UserLeft,
     UserServed,
@@ -60,6 +61,7 @@ class ServerSource:
     _sessions_ended: Counter = field(init=False)
     _proxies_refused: Counter = field(init=False)
     _visits_refused: Counter = field(init=False)
+    _probes: Counter = field(init=False)
     _waits: Histogram = field(init=False)
     _unserved: Counter = field(init=False)
     _lives: Histogram = field(init=False)
@@ -71,6 +73,7 @@ class ServerSource:
         self._sessions_ended = _counter("sessions_ended", "Sessions of clients that have ended", "reason")
         self._proxies_refused = _counter("proxies_refused", "Proxies that were refused", "problem")
         self._visits_refused = _counter("visits_refused", "Visits that were refused", "problem")
+        self._probes = _counter("probes", "Looks whether users would be served", "reached", "served")
         self._waits = _histogram(
             "work_connection_wait_seconds",
             "From when a user comes until there is a work connection",
@@ -95,6 +98,8 @@ class ServerSource:
                 self._sessions_ended.labels(event.why.value).inc()
             case LoginRefused():
                 self._logins_refused.labels(problem_of(event.reason, _OTHER)).inc()
+            case ProxyProbed():
+                self._probes.labels(event.reached.value, "false" if event.error else "true").inc()
             case ProxyRefused():
                 self._proxies_refused.labels(problem_of(event.reason, _OTHER)).inc()
             case VisitRefused():
@@ -130,5 +135,5 @@ class ServerSource:
     def _counted(self) -> Sequence[Counter | Histogram]:
         return (
             *(self._logins, self._logins_refused, self._sessions_ended, self._proxies_refused),
-            *(self._visits_refused, self._waits, self._unserved, self._lives, self._ended),
+            *(self._visits_refused, self._probes, self._waits, self._unserved, self._lives, self._ended),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relaykit.administration.own.history import ReadHistory
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
+    from relaykit.client.status import ProxyStatus, VisitorStatus
     from relaykit.config.definitions import ConfiguredProxy, ConfiguredVisitor
 
 __all__ = ["own_client_routes"]
@@ -87,7 +88,7 @@ class _ClientApi:
                 version=__version__,
                 server=str(Address(config.server_addr, config.server_port)),
                 connected=status.connected,
-                since=None if status.since is None else self._wall_clock() - (self._now() - status.since),
+                since=self._wall_time(status.since),
                 round_trip_s=status.round_trip_s,
                 path=status.way,
                 proxies=len(status.proxies),
@@ -123,6 +124,7 @@ class _ClientApi:
                         users=each.users,
                         next_try_s=self._seconds_to(each.next_try),
                         source=_source(proxies.get(each.name)),
+                        **self._seen(each),
                     )
                     for each in status.proxies
                 ],
@@ -137,6 +139,7 @@ class _ClientApi:
                         next_try_s=self._seconds_to(each.next_try),
                         type="" if each.name not in visitors else visitors[each.name].type_name,
                         source=_source(visitors.get(each.name)),
+                        **self._seen(each),
                     )
                     for each in status.visitors
                 ],
@@ -152,6 +155,21 @@ class _ClientApi:
             yield UserFlow(
                 proxy=name, client=identity, origin=origin, flow=flow, path=ways.get(name) or RELAYED
             )
+
+    def _seen(self, status: ProxyStatus | VisitorStatus) -> dict[str, Any]:
+        """Since when it is as it is, and what was seen last of its users."""
+        last = status.last
+        return {
+            "since": self._wall_time(status.since),
+            "last_user": "" if last.user is None else str(last.user),
+            "last_user_at": self._wall_time(last.user_at),
+            "last_error": last.error,
+            "last_error_at": self._wall_time(last.error_at),
+        }
+
+    def _wall_time(self, at: float | None) -> float | None:
+        """A time of the client's clock, in seconds since 1970."""
+        return None if at is None else self._wall_clock() - (self._now() - at)
 
     def _seconds_to(self, at: float | None) -> float | None:
         return None if at is None else max(0.0, round(at - self._now(), 3))

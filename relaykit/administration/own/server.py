@@ -15,6 +15,7 @@ from relaykit.administration.own.events import SIGN, EventFeed, RefusalNotes
 from relaykit.administration.own.history import history_routes
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import EndedUsers, Refusals, ServerOverview
+from relaykit.administration.own.standing import standing_routes
 from relaykit.administration.own.users import UserFlow, user_routes
 from relaykit.administration.routes import Route
 
@@ -50,6 +51,7 @@ def own_server_routes(
         summary="The server as a whole.",
         told=ServerOverview,
     )
+    yield from standing_routes(server)
     yield from user_routes(api.flows, wall_clock)
     yield from history_routes(history, wall_clock, _SUBJECTS)
     yield Route(

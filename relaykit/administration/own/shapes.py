@@ -73,6 +73,86 @@ class ClientOverview(Shape, frozen=True, kw_only=True):
     is_stored: bool
 
 
+class Probe(Shape, frozen=True, kw_only=True):
+    """What came of looking whether users of a proxy are served, over the way that they take.
+
+    ``online`` says that bytes were carried through, and that nothing is wrong which could be seen.
+    ``reached`` is how far they were: nobody, client, service (which has accepted) or answer (of the service).
+    ``error`` says why no further; ``problem`` is an id of the page on troubleshooting, empty for none.
+    """
+
+    online: bool
+    at: float
+    seconds: float
+    reached: str
+    error: str
+    problem: str
+
+
+class ServerProxy(Shape, frozen=True, kw_only=True):
+    """A proxy at a server; ``client`` is the key of the one that has it, or had it last.
+
+    ``state`` is open or closed, ``since`` from when on.  ``lastError`` is why a user was not served the last
+    time that this happened, with its ``problem``.  ``probe`` is null where nobody has looked since it was
+    opened.
+    """
+
+    name: str
+    type: str
+    client: str
+    state: str
+    since: float | None
+    address: str
+    users: int
+    connections: int
+    bytes_in: int
+    bytes_out: int
+    last_user: str
+    last_user_at: float | None
+    last_error: str
+    last_error_at: float | None
+    problem: str
+    probe: Probe | None
+
+
+class ServerProxies(Shape, frozen=True, kw_only=True):
+    """One page of proxies; ``total`` is how many there are on all pages."""
+
+    total: int
+    page: int
+    page_size: int
+    items: list[ServerProxy]
+
+
+class ServerClient(Shape, frozen=True, kw_only=True):
+    """A client of a server.
+
+    ``since`` is from when on it is connected, or not.  ``roundTripS`` is null where it is not measured, as
+    without mux.  ``lastEnd`` says why its last session ended, empty before the first has.
+    """
+
+    key: str
+    run_id: str = msgspec.field(name="runID")
+    connected: bool
+    since: float
+    address: str
+    hostname: str
+    version: str
+    wire: int
+    bound: bool
+    round_trip_s: float | None
+    last_end: str
+
+
+class ServerClients(Shape, frozen=True, kw_only=True):
+    """One page of clients; ``total`` is how many there are on all pages."""
+
+    total: int
+    page: int
+    page_size: int
+    items: list[ServerClient]
+
+
 class Failed(Shape, frozen=True, kw_only=True):
     """Why a call was refused or has failed."""
 
@@ -152,7 +232,8 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
     """A proxy of a client; ``problem`` is an id of the page on troubleshooting, empty for none.
 
     ``nextTryS`` are the seconds until the server is asked again, null if it is not; ``source`` is file or
-    store.
+    store.  ``since`` is from when on the state is as it is; ``lastError`` is why a user was not served the
+    last time that this happened.
     """
 
     name: str
@@ -166,6 +247,11 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
     users: int
     next_try_s: float | None
     source: str
+    since: float | None
+    last_user: str
+    last_user_at: float | None
+    last_error: str
+    last_error_at: float | None
 
 
 class ClientVisitor(Shape, frozen=True, kw_only=True):
@@ -180,6 +266,11 @@ class ClientVisitor(Shape, frozen=True, kw_only=True):
     next_try_s: float | None
     type: str
     source: str
+    since: float | None
+    last_user: str
+    last_user_at: float | None
+    last_error: str
+    last_error_at: float | None
 
 
 class ClientProxies(Shape, frozen=True, kw_only=True):

@@ -279,6 +279,14 @@ class ServerConfig(Options, frozen=True, kw_only=True):
             "only idle ones are used."
         ),
     ] = 10
+    probe_interval: Annotated[
+        Seconds,
+        effect(Effect.AT_ONCE),
+        doc(
+            "Seconds between two looks whether users of each proxy would be served, over the way that they "
+            "take; 0: only when asked."
+        ),
+    ] = 0
     allow_ports: Annotated[
         tuple[PortRange, ...], effect(Effect.AT_ONCE), doc("Ports that proxies may have; empty: all.")
     ] = ()

@@ -52,7 +52,7 @@ class _HttpType:
         return HttpIngress(options, host)
 
     def make_backend(self, options: HttpOptions, host: IClientHost) -> HttpBackend:
-        return HttpBackend(host)
+        return HttpBackend(host, options)
 
 
 proxy_type = _HttpType()

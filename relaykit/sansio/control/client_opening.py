@@ -53,10 +53,11 @@ AnswerT = TypeVar("AnswerT")
 
 @frozen
 class WorkAssigned:
-    """The connection serves this proxy (its name on the server) and this user from here on."""
+    """The connection serves this proxy (its name on the server) and this user, or a probe, from here on."""
 
     proxy_name: str
     origin: Origin
+    is_probe: bool = False
 
 
 @frozen
@@ -186,6 +187,7 @@ def _assignment(message: StartWorkConn) -> WorkAssigned | Refusal:
             visitor_user=visitor_user_of(message),
             tlvs=unpack_tlvs(message.tlvs),
         ),
+        message.probe,
     )
 
 

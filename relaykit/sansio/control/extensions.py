@@ -40,6 +40,7 @@ __all__ = [
     "MOST_CARRIERS",
     "NO_CARRIERS",
     "OPTIONS",
+    "PROBE",
     "SIGNAL",
     "TLVS",
     "VISITOR_USER",
@@ -82,11 +83,14 @@ CARRIERS = "carriers"
 """The server says which carriers have ports of their own, and which; what it chooses is an object with the
 port of each, by name."""
 
+PROBE = "probe"
+"""The client answers probes: see :mod:`relaykit.sansio.control.probing`."""
+
 MOST_CARRIERS = 16
 """Carriers that a server may name; there are some five in the world."""
 
 EXTENSIONS = frozenset(
-    {SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, BESIDE, VISITOR_USER, TLVS, CARRIERS}
+    {SIGNAL, HALF_CLOSE, OPTIONS, GOODBYE, DATAGRAMS, BESIDE, VISITOR_USER, TLVS, CARRIERS, PROBE}
 )
 """All that this program has and that needs nothing.  The other two are proofs, which need a key, a token
 and a TLS session, and for which the client's login waits for the server's hello."""

@@ -121,8 +121,14 @@ RegistrationEvent: TypeAlias = RegistrationDue | WithdrawalDue | RegistrationAcc
 @define
 class _Proxy:
     generation: int
+    since: float
     state: RegistrationState = RegistrationState.OFFLINE
     at: float | None = None
+
+    def move(self, state: RegistrationState, now: float) -> None:
+        """Where it stands from now on."""
+        if state is not self.state:
+            self.state, self.since = state, now
 
 
 @define
@@ -149,6 +155,11 @@ class Registrations:
         proxy = self._proxies.get(name)
         return None if proxy is None else proxy.state
 
+    def since(self, name: str) -> float | None:
+        """When it got there; None if it is unknown."""
+        proxy = self._proxies.get(name)
+        return None if proxy is None else proxy.since
+
     def next_try(self, name: str) -> float | None:
         """When the server is asked again for one that it refused; None for any other."""
         proxy = self._proxies.get(name)
@@ -158,7 +169,7 @@ class Registrations:
         """This proxy is to be registered, in this session and all later ones."""
         if name not in self._proxies:
             self._generation += 1
-            self._proxies[name] = _Proxy(self._generation)
+            self._proxies[name] = _Proxy(self._generation, now)
             if self._online:
                 self._step(name, RegistrationStep.SESSION_STARTED, now)
 
@@ -179,17 +190,17 @@ class Registrations:
         for name in self._proxies:
             self._step(name, RegistrationStep.SESSION_STARTED, now)
 
-    def session_ended(self) -> None:
+    def session_ended(self, now: float) -> None:
         """The session is gone, and with it every registration."""
         self._online = False
         self._unanswered.clear()
         for proxy in self._proxies.values():
-            proxy.state = TRANSITIONS.get((proxy.state, RegistrationStep.SESSION_ENDED), proxy.state)
+            proxy.move(TRANSITIONS.get((proxy.state, RegistrationStep.SESSION_ENDED), proxy.state), now)
             proxy.at = None
 
-    def accepted(self, name: str, address: str) -> None:
+    def accepted(self, name: str, address: str, now: float) -> None:
         """The server registered a proxy."""
-        if self._answered(name, RegistrationStep.ACCEPTED, None):
+        if self._answered(name, RegistrationStep.ACCEPTED, now):
             self._events.append(RegistrationAccepted(name, address))
 
     def refused(self, name: str, reason: str, now: float) -> None:
@@ -219,7 +230,7 @@ class Registrations:
         events, self._events = self._events, []
         return events
 
-    def _answered(self, name: str, step: RegistrationStep, now: float | None) -> bool:
+    def _answered(self, name: str, step: RegistrationStep, now: float) -> bool:
         """Takes an answer, if it is about the present request and not too late.
 
         Answers come in the order of the requests.  Where a proxy was asked for twice, a yes to
@@ -233,11 +244,11 @@ class Registrations:
         self._step(name, step, now)
         return True
 
-    def _step(self, name: str, step: RegistrationStep, now: float | None) -> None:
+    def _step(self, name: str, step: RegistrationStep, now: float) -> None:
         proxy = self._proxies[name]
-        proxy.state = TRANSITIONS[proxy.state, step]
+        proxy.move(TRANSITIONS[proxy.state, step], now)
         proxy.at = None
-        if now is None:
+        if proxy.state is RegistrationState.RUNNING:
             return
         if proxy.state is RegistrationState.WAITING:
             unanswered = self._unanswered.setdefault(name, deque(maxlen=UNANSWERED_KEPT))

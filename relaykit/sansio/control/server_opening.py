@@ -20,6 +20,7 @@ from relaykit.sansio.control.extensions import (
     EXTENSIONS,
     IDENTITY,
     NO_CARRIERS,
+    PROBE,
     TLVS,
     VISITOR_USER,
     Agreement,
@@ -276,10 +277,17 @@ def visitor_user_of(message: NewVisitorConn | StartWorkConn) -> Address | None:
         return None
 
 
-def assign_work(framing: Framing, proxy_name: str, origin: Origin, extensions: Collection[str] = ()) -> bytes:
+def assign_work(
+    framing: Framing,
+    proxy_name: str,
+    origin: Origin,
+    extensions: Collection[str] = (),
+    is_probe: bool = False,
+) -> bytes:
     """Tells the client which proxy its work connection serves, and for whom; payload follows.
 
     :param extensions: what was agreed on with it.
+    :param is_probe: whether it is for nobody but to be answered, if that was agreed on.
     """
     source, destination = origin.source, origin.destination
     user = origin.visitor_user if VISITOR_USER in extensions else None
@@ -293,6 +301,7 @@ def assign_work(framing: Framing, proxy_name: str, origin: Origin, extensions: C
             visitor_user_addr=user.host if user else "",
             visitor_user_port=user.port if user else 0,
             tlvs=pack_tlvs(origin.tlvs) if TLVS in extensions else b"",
+            probe=is_probe and PROBE in extensions,
         )
     )
 

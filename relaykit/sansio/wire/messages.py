@@ -239,7 +239,8 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
 
     The payload follows.  ``src`` is the user, ``dst`` what the user connected to; empty where there
     is no one user.  For ``visitor_user`` see :class:`NewVisitorConn`.  ``tlvs``, which is relaykit's own, is
-    what a load balancer said of the user besides, as in a header of the PROXY protocol.
+    what a load balancer said of the user besides, as in a header of the PROXY protocol.  With ``probe``,
+    which is relaykit's own, too, there is no user: see :mod:`relaykit.sansio.control.probing`.
     """
 
     type_byte = 0x73
@@ -255,6 +256,7 @@ class StartWorkConn(Message, frozen=True, kw_only=True):
     visitor_user_addr: Name = ""
     visitor_user_port: Port = 0
     tlvs: bytes = b""
+    probe: bool = False
 
 
 class NewVisitorConn(Message, frozen=True, kw_only=True):

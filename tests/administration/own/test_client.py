@@ -24,7 +24,7 @@ from relaykit.config.schema import ClientConfig
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
-from relaykit.values import Address, ClientIdentity, Ended, Origin
+from relaykit.values import Address, ClientIdentity, Ended, LastSeen, Origin
 from tests.administration.own.asking import OwnApi
 from tests.administration.own.test_users import FakeFlow
 
@@ -54,7 +54,15 @@ class ClientTests(SynchronousTestCase):
     """Tests for what a client can be asked and told."""
 
     def setUp(self) -> None:
-        ssh = ProxyStatus(name="ssh", type="tcp", state=RegistrationState.RUNNING, address=":6000", users=1)
+        ssh = ProxyStatus(
+            name="ssh",
+            type="tcp",
+            state=RegistrationState.RUNNING,
+            address=":6000",
+            users=1,
+            since=80.0,
+            last=LastSeen(Address("192.0.2.1", 9), 90.0, "no", 95.0),
+        )
         web = ProxyStatus(
             name="web",
             type="http",
@@ -95,6 +103,11 @@ class ClientTests(SynchronousTestCase):
                 "users": 1,
                 "nextTryS": None,
                 "source": "store",
+                "since": 980.0,
+                "lastUser": "192.0.2.1:9",
+                "lastUserAt": 990.0,
+                "lastError": "no",
+                "lastErrorAt": 995.0,
             },
         )
         self.assertEqual(

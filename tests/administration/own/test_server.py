@@ -144,6 +144,10 @@ class ServerTests(StatusTestCase):
             {path.rpartition("/v1")[2]: set(each) for path, each in told["paths"].items()},
             {
                 "/overview": {"get"},
+                "/proxies": {"get"},
+                "/proxies/{name}": {"get"},
+                "/proxies/{name}/probe": {"post"},
+                "/clients": {"get"},
                 "/users": {"get", "delete"},
                 "/history": {"get"},
                 "/clients/{runID}": {"delete"},

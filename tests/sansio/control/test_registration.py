@@ -59,7 +59,7 @@ class RegisteringTests(SynchronousTestCase):
         for _ in range(2):
             registering.session_started(1.0)
             self.assertEqual(registering.events(), [RegistrationDue("web"), RegistrationDue("ssh")])
-            registering.session_ended()
+            registering.session_ended(50.0)
         self.assertEqual(registering.events(), [])
 
     def test_started_twice(self) -> None:
@@ -76,7 +76,7 @@ class RegisteringTests(SynchronousTestCase):
     def test_accepted(self) -> None:
         """A yes is told, and nothing is due any more."""
         registering = online("web")
-        registering.accepted("web", ":80")
+        registering.accepted("web", ":80", 21.0)
         self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
         self.assertEqual(registering.state("web"), RegistrationState.RUNNING)
         self.assertIsNone(registering.next_wakeup())
@@ -97,7 +97,7 @@ class RegisteringTests(SynchronousTestCase):
     def test_refused_after_a_handover(self) -> None:
         """Where the session took the place of another one, whose names may still be held, soon; then not."""
         registering = online("web")
-        registering.session_ended()
+        registering.session_ended(50.0)
         registering.session_started(10.0, replaces=True)
         registering.refused("web", "already exists", 10.1)
         self.assertEqual(registering.next_wakeup(), 10.1 + SOON_S)
@@ -118,7 +118,7 @@ class RegisteringTests(SynchronousTestCase):
         registering = online("web")
         registering.wake(ANSWER_TIMEOUT_S)
         registering.events()
-        registering.accepted("web", ":80")
+        registering.accepted("web", ":80", 21.0)
         registering.refused("web", "proxy [web] already exists", 21.0)
         self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
         self.assertEqual(registering.state("web"), RegistrationState.RUNNING)
@@ -129,7 +129,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.wake(ANSWER_TIMEOUT_S)
         registering.events()
         registering.refused("web", "port already used", 21.0)
-        registering.accepted("web", ":80")
+        registering.accepted("web", ":80", 21.0)
         self.assertEqual(
             registering.events(),
             [RegistrationRefused("web", "port already used"), RegistrationAccepted("web", ":80")],
@@ -151,7 +151,7 @@ class RegisteringTests(SynchronousTestCase):
         registering.withdraw("web")
         registering.add("web", 1.0)
         self.assertEqual(registering.events(), [WithdrawalDue("web"), RegistrationDue("web")])
-        registering.accepted("web", ":80")
+        registering.accepted("web", ":80", 21.0)
         self.assertEqual(registering.events(), [])
         registering.refused("web", "port not allowed", 2.0)
         self.assertEqual(registering.events(), [RegistrationRefused("web", "port not allowed")])
@@ -159,7 +159,7 @@ class RegisteringTests(SynchronousTestCase):
     def test_withdraw(self) -> None:
         """What runs or may run on the server is taken back there; what was refused is only forgotten."""
         registering = online("waiting", "running", "refused")
-        registering.accepted("running", "")
+        registering.accepted("running", "", 21.0)
         registering.refused("refused", "no", 0.0)
         registering.events()
         for name in ("waiting", "running", "refused", "unknown"):
@@ -171,20 +171,34 @@ class RegisteringTests(SynchronousTestCase):
     def test_answers_that_nobody_waits_for(self) -> None:
         """Answers for unknown names, or without a request, are ignored."""
         registering = online("web")
-        registering.accepted("mail", ":25")
-        registering.accepted("web", ":80")
-        registering.accepted("web", ":81")
+        registering.accepted("mail", ":25", 21.0)
+        registering.accepted("web", ":80", 21.0)
+        registering.accepted("web", ":81", 21.0)
         self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
 
     def test_answers_of_the_last_session(self) -> None:
         """A new session counts answers anew."""
         registering = online("web")
-        registering.session_ended()
+        registering.session_ended(50.0)
         self.assertEqual(registering.state("web"), RegistrationState.OFFLINE)
         registering.session_started(100.0)
         registering.events()
-        registering.accepted("web", ":80")
+        registering.accepted("web", ":80", 21.0)
         self.assertEqual(registering.events(), [RegistrationAccepted("web", ":80")])
+
+    def test_since(self) -> None:
+        """Each state has a time from which on it holds; what changes nothing does not change that."""
+        registering = Registrations()
+        registering.add("web", 1.0)
+        self.assertEqual((registering.since("web"), registering.since("mail")), (1.0, None))
+        registering.session_started(2.0)
+        self.assertEqual(registering.since("web"), 2.0)
+        registering.wake(2.0 + ANSWER_TIMEOUT_S)
+        self.assertEqual(registering.since("web"), 2.0)
+        registering.accepted("web", ":80", 40.0)
+        self.assertEqual(registering.since("web"), 40.0)
+        registering.session_ended(50.0)
+        self.assertEqual(registering.since("web"), 50.0)
 
     def test_bounded(self) -> None:
         """A server that never answers makes nothing grow."""
@@ -260,7 +274,7 @@ class RegisteringModel(RuleBasedStateMachine):
     def lose(self) -> None:
         """The session ends, with all that was on its way."""
         self.online = False
-        self.core.session_ended()
+        self.core.session_ended(self.now)
         self.requests.clear()
         self.on_server.clear()
         self.told_running.clear()
@@ -277,7 +291,7 @@ class RegisteringModel(RuleBasedStateMachine):
             self.core.refused(name, "no", self.now)
         else:
             self.on_server.add(name)
-            self.core.accepted(name, ":1")
+            self.core.accepted(name, ":1", self.now)
         self.settle()
 
     @rule(seconds=st.sampled_from([1.0, 19.0, 20.0, 30.0]))
