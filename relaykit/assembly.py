@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -40,10 +41,12 @@ from relaykit.state import StateDirectory
 from relaykit.values import Secret
 
 if TYPE_CHECKING:
+    from relaykit.administration.attaching import ClientAdministration, ServerAdministration
     from relaykit.administration.site import AdministrationSite
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
     from relaykit.history.service import History
+    from relaykit.logs.tail import LogTail
     from relaykit.server.service import RelayServer
 
 __all__ = [
@@ -134,23 +137,35 @@ class _Assembly(Generic[LoadedT]):
         """What to say of the configuration."""
         return self.loaded.warnings
 
-    def _control(self, role: str, service: Any, make_site: str, steering: Steering, reactor: Any) -> None:
-        """Gives a role the control socket; what speaks HTTP there is imported when somebody asks.
+    def _attach(
+        self, name: str, role: Any, make: Callable[[], Any], steering: Steering | None, reactor: Any
+    ) -> None:
+        """Gives a role its web server, where that is wanted, and the control socket of its program.
 
-        :param make_site: the function of :mod:`relaykit.administration.attaching` that makes it.
+        :param make: makes its administration, which is imported when somebody needs it.
         """
-        if self.control is None or not hasattr(socket, "AF_UNIX"):
+        administration = cache(make)
+        if self.loaded.config.web_server.port:
+            administration().serve_web()
+        if steering is None or self.control is None or not hasattr(socket, "AF_UNIX"):
             return
         from relaykit.administration.control import ControlSocket
 
         def site() -> AdministrationSite:
-            from relaykit.administration import attaching
-
-            made: AdministrationSite = getattr(attaching, make_site)(service, self.loaded, steering, reactor)
+            made: AdministrationSite = administration().control_site()
             return made
 
-        name = socket_name(role, self.loaded.path)
-        ControlSocket(self.control, name, site, reactor).setServiceParent(service)
+        ControlSocket(self.control, socket_name(name, self.loaded.path), site, reactor).setServiceParent(role)
+
+    def _tail(self, role: Any, steering: Steering | None, reactor: Any) -> LogTail | None:
+        """Has the last lines of the log remembered, where somebody may ask for them."""
+        if steering is None and not self.loaded.config.web_server.port:
+            return None
+        from relaykit.logs.tail import LogTail
+
+        tail = LogTail(lambda: role.config.log.level, reactor)
+        tail.setServiceParent(role)
+        return tail
 
     def _history(self, role: str, service: Any, reactor: Any) -> History | None:
         """Has a role keep its history, where that is wanted and there is a place for it."""
@@ -211,12 +226,17 @@ class ServerAssembly(_Assembly[LoadedServer]):
             make_network=make_network,
         )
         history = self._history("server", server, reactor)
-        if loaded.config.web_server.port:
-            from relaykit.administration.attaching import attach_to_server
+        tail = self._tail(server, steering, reactor)
 
-            attach_to_server(server, loaded, [each.name for each in self.types], reactor, history)
-        if steering is not None:
-            self._control("server", server, "server_site", steering, reactor)
+        def administration() -> ServerAdministration:
+            from relaykit.administration.attaching import ServerAdministration
+            from relaykit.administration.steering import Steering
+
+            types = [each.name for each in self.types]
+            told = steering or Steering()
+            return ServerAdministration(server, loaded, types, reactor, told, history, tail)
+
+        self._attach("server", server, administration, steering, reactor)
         return server
 
 
@@ -231,12 +251,16 @@ class ClientAssembly(_Assembly[LoadedClient]):
         self._warn_of_open_state()
         client = RelayClient(self.loaded, self.token, self.types, reactor, self.state)
         history = self._history("client", client, reactor)
-        if self.loaded.config.web_server.port:
-            from relaykit.administration.attaching import attach_to_client
+        tail = self._tail(client, steering, reactor)
 
-            attach_to_client(client, self.loaded, steering, reactor, history)
-        if steering is not None:
-            self._control("client", client, "client_site", steering, reactor)
+        def administration() -> ClientAdministration:
+            from relaykit.administration.attaching import ClientAdministration
+            from relaykit.administration.steering import Steering
+
+            told = steering or Steering()
+            return ClientAdministration(client, self.loaded, reactor, told, history, tail)
+
+        self._attach("client", client, administration, steering, reactor)
         return client
 
 

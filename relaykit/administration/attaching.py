@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from relaykit.administration.client import client_routes
 from relaykit.administration.own.client import own_client_routes
 from relaykit.administration.own.events import RefusalNotes
+from relaykit.administration.own.log import log_routes
 from relaykit.administration.own.openapi import described
 from relaykit.administration.own.server import own_server_routes
 from relaykit.administration.own.users import client_key
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
 
     from relaykit.client.service import RelayClient
     from relaykit.config.load import LoadedClient, LoadedServer
+    from relaykit.logs.tail import LogTail
     from relaykit.server.service import RelayServer
 
-__all__ = ["attach_history", "attach_to_client", "attach_to_server", "client_site", "server_site"]
+__all__ = ["ClientAdministration", "ServerAdministration", "attach_history"]
 
 
 def attach_history(role: RelayServer | RelayClient, path: Path, reactor: Any) -> History:
@@ -46,92 +49,119 @@ def attach_history(role: RelayServer | RelayClient, path: Path, reactor: Any) ->
     return history
 
 
-def attach_to_server(
-    server: RelayServer,
-    loaded: LoadedServer,
-    types: Iterable[str],
-    reactor: Any,
-    history: History | None = None,
-) -> None:
-    """Gives a server its web server.
+class ServerAdministration:
+    """What a server is asked and told, over its web server and over its control socket.
 
     :param types: the names of its proxy types.
+    :param steering: what its program can do.
     :param history: what it shows of former times; None for nothing.
+    :param tail: the last lines of its log; None for none.
     """
-    clock = monotonic(reactor)
-    traffic = DailyTraffic(
-        lambda: ((each.name, total_of(each)) for each in server.status().proxies),
-        clock,
-        read_days=None if history is None else history.days_of_proxies,
-    )
-    traffic.setServiceParent(server)
-    facts = ServerFacts(server, traffic)
-    refusals = RefusalNotes(_wall_clock)
-    server.observe(refusals)
-    read = None if history is None else history.read
-    own = own_server_routes(server, refusals, clock.seconds, _wall_clock, read)
-    pages = page_routes("server", loaded.config.web_server.assets_dir)
-    routes = [server_readiness(server), *pages, *first_routes(facts), *second_routes(facts, types)]
-    routes += described([*own], "a relay server")
-    if loaded.config.enable_prometheus:
-        from relaykit.administration.metrics.attaching import server_metrics
 
-        routes.append(server_metrics(server, clock))
-    WebServer(loaded.config.web_server, routes, clock).setServiceParent(server)
+    def __init__(
+        self,
+        server: RelayServer,
+        loaded: LoadedServer,
+        types: Iterable[str],
+        reactor: Any,
+        steering: Steering,
+        history: History | None,
+        tail: LogTail | None,
+    ) -> None:
+        self._server = server
+        self._loaded = loaded
+        self._types = tuple(types)
+        self._clock = monotonic(reactor)
+        self._steering = steering
+        self._history = history
+        self._tail = tail
 
+    def serve_web(self) -> None:
+        """Gives the server its web server."""
+        server, config = self._server, self._loaded.config
+        routes = [server_readiness(server), *page_routes("server", config.web_server.assets_dir), *self._api]
+        if config.enable_prometheus:
+            from relaykit.administration.metrics.attaching import server_metrics
 
-def attach_to_client(
-    client: RelayClient,
-    loaded: LoadedClient,
-    steering: Steering | None,
-    reactor: Any,
-    history: History | None = None,
-) -> None:
-    """Gives a client its web server; ``steering`` is what its program can do, None for nothing."""
-    clock = monotonic(reactor)
-    own = _client_routes(client, loaded, steering or Steering(), reactor, history)
-    pages = page_routes("client", loaded.config.web_server.assets_dir)
-    routes = [client_readiness(client), *pages, *own]
-    if loaded.config.enable_prometheus:
-        from relaykit.administration.metrics.attaching import client_metrics
+            routes.append(server_metrics(server, self._clock))
+        WebServer(config.web_server, routes, self._clock).setServiceParent(server)
 
-        routes.append(client_metrics(client, clock))
-    WebServer(loaded.config.web_server, routes, clock).setServiceParent(client)
+    def control_site(self) -> AdministrationSite:
+        """What its control socket serves: its API, and what its own command line asks for."""
+        server, clock = self._server, self._clock
+        own = control_routes(
+            lambda: server_report(server, clock, _wall_clock), self._steering, self._loaded.path, clock
+        )
+        return AdministrationSite(Routes((*own, *self._api)), None, clock)
 
-
-def client_site(
-    client: RelayClient, loaded: LoadedClient, steering: Steering, reactor: Any
-) -> AdministrationSite:
-    """What a client's control socket serves: its API, and what its own command line asks for."""
-    clock = monotonic(reactor)
-    own = control_routes(lambda: client_report(client, clock), steering, loaded.path, clock)
-    routes = Routes((*own, *_client_routes(client, loaded, steering, reactor)))
-    return AdministrationSite(routes, None, clock)
-
-
-def server_site(
-    server: RelayServer, loaded: LoadedServer, steering: Steering, reactor: Any
-) -> AdministrationSite:
-    """What a server's control socket serves to its own command line."""
-    clock = monotonic(reactor)
-    own = control_routes(lambda: server_report(server, clock, _wall_clock), steering, loaded.path, clock)
-    return AdministrationSite(Routes(tuple(own)), None, clock)
+    @cached_property
+    def _api(self) -> Sequence[Route]:
+        """Both APIs of frp, and our own; what they remember begins when they are wanted first."""
+        server, history = self._server, self._history
+        traffic = DailyTraffic(
+            lambda: ((each.name, total_of(each)) for each in server.status().proxies),
+            self._clock,
+            read_days=None if history is None else history.days_of_proxies,
+        )
+        traffic.setServiceParent(server)
+        facts = ServerFacts(server, traffic)
+        refusals = RefusalNotes(_wall_clock)
+        server.observe(refusals)
+        read = None if history is None else history.read
+        own = own_server_routes(server, refusals, self._clock.seconds, _wall_clock, read)
+        described_ones = described([*own, *log_routes(self._tail)], "a relay server")
+        return (*first_routes(facts), *second_routes(facts, self._types), *described_ones)
 
 
-def _client_routes(
-    client: RelayClient,
-    loaded: LoadedClient,
-    steering: Steering,
-    reactor: Any,
-    history: History | None = None,
-) -> Iterator[Route]:
-    clock = monotonic(reactor)
-    yield from client_routes(client, loaded.path)
-    yield from store_routes(client, reactor)
-    yield from steering_routes(steering, loaded.path, clock)
-    read = None if history is None else history.read
-    own = own_client_routes(client, steering, clock.seconds, _wall_clock, read)
-    yield from described([*own], "a client of a relay server")
+class ClientAdministration:
+    """What a client is asked and told, likewise."""
+
+    def __init__(
+        self,
+        client: RelayClient,
+        loaded: LoadedClient,
+        reactor: Any,
+        steering: Steering,
+        history: History | None,
+        tail: LogTail | None,
+    ) -> None:
+        self._client = client
+        self._loaded = loaded
+        self._reactor = reactor
+        self._clock = monotonic(reactor)
+        self._steering = steering
+        self._history = history
+        self._tail = tail
+
+    def serve_web(self) -> None:
+        """Gives the client its web server."""
+        client, config = self._client, self._loaded.config
+        routes = [client_readiness(client), *page_routes("client", config.web_server.assets_dir), *self._api]
+        if config.enable_prometheus:
+            from relaykit.administration.metrics.attaching import client_metrics
+
+            routes.append(client_metrics(client, self._clock))
+        WebServer(config.web_server, routes, self._clock).setServiceParent(client)
+
+    def control_site(self) -> AdministrationSite:
+        """What its control socket serves: its API, and what its own command line asks for."""
+        client, clock = self._client, self._clock
+        own = control_routes(lambda: client_report(client, clock), self._steering, self._loaded.path, clock)
+        return AdministrationSite(Routes((*own, *self._api)), None, clock)
+
+    @cached_property
+    def _api(self) -> Sequence[Route]:
+        """Frp's API, the store's, and our own."""
+        return tuple(self._make_api())
+
+    def _make_api(self) -> Iterator[Route]:
+        client, steering, path = self._client, self._steering, self._loaded.path
+        yield from client_routes(client, path)
+        yield from store_routes(client, self._reactor)
+        yield from steering_routes(steering, path, self._clock)
+        read = None if self._history is None else self._history.read
+        own = own_client_routes(client, steering, self._clock.seconds, _wall_clock, read)
+        yield from described([*own, *log_routes(self._tail)], "a client of a relay server")
 
 
 def _wall_clock() -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.wire.messages import Message
     from relaykit.values import Address, ClientIdentity, Exchange, Secret
 
-__all__ = ["BackendHost", "HostedClient", "VisitorHost"]
+__all__ = ["BackendHost", "HostedClient", "ServedUser", "VisitorHost"]
 
 PORT_RETRY_S = 10.0
 """Seconds until a visitor's port that could not be opened is tried again; frp's figure."""
@@ -158,6 +158,14 @@ class HostedClient(Protocol):
         """
 
 
+@frozen
+class ServedUser:
+    """Who is served: where from, and since when by the client's clock."""
+
+    origin: Origin
+    since: float
+
+
 CommonT = TypeVar("CommonT", ProxyCommon, VisitorCommon)
 AcceptorT = TypeVar("AcceptorT")
 LegT = TypeVar("LegT")
@@ -177,8 +185,8 @@ class _Host(Generic[CommonT]):
     _told_too_large: bool = field(default=False, init=False)
     budgets: tuple[Budget, ...] = field(default=(), init=False)
     """What all flows together are held to at this end."""
-    flows: dict[IFlow, Origin] = field(factory=dict, init=False)
-    """The flows that there are, each with where its user comes from."""
+    flows: dict[IFlow, ServedUser] = field(factory=dict, init=False)
+    """The flows that there are, each with whose it is."""
     way: str = field(default="", init=False)
     """How users get to the other end, where there is more than one way."""
     last: LastSeen = field(factory=LastSeen, init=False)
@@ -254,8 +262,9 @@ class _Host(Generic[CommonT]):
         self.last = self.last.went_wrong(why, self.reactor.seconds())
 
     def _began(self, flow: IFlow, origin: Origin) -> IFlow:
-        self.last = self.last.came(origin.source, self.reactor.seconds())
-        self.flows[flow] = origin
+        now = self.reactor.seconds()
+        self.last = self.last.came(origin.source, now)
+        self.flows[flow] = ServedUser(origin, now)
         flow.when_ended().addBoth(self._flow_ended, flow)
         return flow
 
@@ -265,7 +274,7 @@ class _Host(Generic[CommonT]):
             flow.end(why)
 
     def _flow_ended(self, traffic: Traffic | Failure, flow: IFlow) -> None:
-        origin = self.flows.pop(flow)
+        user = self.flows.pop(flow)
         if not isinstance(traffic, Traffic):
             # A defect, which the data plane has told of.
             return
@@ -273,7 +282,7 @@ class _Host(Generic[CommonT]):
             "[{run}] [{proxy}] flow from {origin} ended: {ended}",
             run=self.identity.run_id,
             proxy=self.name,
-            origin=origin,
+            origin=user.origin,
             ended=traffic.ended.value,
             sent=traffic.near_to_far,
             received=traffic.far_to_near,

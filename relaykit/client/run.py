@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.client.direct import HolePunchingService
-    from relaykit.client.hosts import BackendHost, VisitorHost
+    from relaykit.client.hosts import BackendHost, ServedUser, VisitorHost
     from relaykit.client.network import Network
     from relaykit.client.session import Session
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor
@@ -207,11 +207,11 @@ class ClientRun(MultiService):
     def _hosts(self) -> tuple[BackendHost | VisitorHost, ...]:
         return (*self.proxies.hosts(), *self.visitors.hosts(), *self._former)
 
-    def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
-        """All flows: of which proxy or visitor, and where their users come from."""
+    def flows(self) -> Iterator[tuple[str, IFlow, ServedUser]]:
+        """All flows: of which proxy or visitor, and whose they are."""
         for host in self._hosts():
-            for flow, origin in host.flows.items():
-                yield host.name, flow, origin
+            for flow, user in host.flows.items():
+                yield host.name, flow, user
 
     def _tell_changes(self, kind: str, removed: Sequence[str], added: Sequence[str]) -> None:
         for names, what in ((removed, "removed"), (added, "added")):

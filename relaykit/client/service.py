@@ -37,6 +37,7 @@ from relaykit.values import ClientIdentity, Ended
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from relaykit.client.hosts import ServedUser
     from relaykit.client.session import Session
     from relaykit.config.definitions import Definitions
     from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import IBackend, IExchangeObserver, IFlow, IProver, IVisitor
     from relaykit.plugins import ProxyTypes
     from relaykit.state import StateDirectory
-    from relaykit.values import Origin, Secret, Usage
+    from relaykit.values import Secret, Usage
 
 __all__ = ["RelayClient"]
 
@@ -325,8 +326,8 @@ class RelayClient(MultiService):
         found = None if self._run is None else self._run.visitors.find(name)
         return None if found is None else found[0]
 
-    def flows(self) -> Iterator[tuple[str, IFlow, Origin]]:
-        """Whose user is served at the moment: by which proxy or visitor, the flow, and from where."""
+    def flows(self) -> Iterator[tuple[str, IFlow, ServedUser]]:
+        """Who is served at the moment: by which proxy or visitor, the flow, and who it is."""
         return iter(()) if self._run is None else self._run.flows()
 
     def usage(self) -> Iterator[Usage]:

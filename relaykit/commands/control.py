@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import os
-import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from relaykit.administration.report import RELOAD, STATUS, STOP
-from relaykit.commands.loading import chosen_file
+from relaykit.commands.running import running_program
 from relaykit.commands.status.parts import duration
 from relaykit.commands.status.view import users_text
-from relaykit.control_sockets import control_folders, is_socket_of, reachable_path, socket_name
 from relaykit.errors import RelaykitError
 from relaykit.options import Effect
-from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
     from relaykit.commands.context import CommandContext
 
-__all__ = ["ANSWER_S", "WATCH_S", "run_reload", "run_status", "run_stop"]
-
-ANSWER_S = 60.0
-"""Seconds that a program gets to answer: a reload may wait for a login, which is given up after ten or so."""
+__all__ = ["WATCH_S", "run_reload", "run_status", "run_stop"]
 
 WATCH_S = 2.0
 """Seconds between two looks."""
 
 _CLEAR = "\x1b[H\x1b[2J"
-_ROLES = ("server", "client")
 _EFFECTS = {
     Effect.AT_ONCE: "From now on",
     Effect.AT_LOGIN: "In new sessions",
@@ -45,7 +32,7 @@ _EFFECTS = {
 
 def run_status(context: CommandContext, *, as_json: bool, watch: bool, **where: Any) -> int:
     """Shows how a program stands, once or again and again."""
-    program = _program(context, **where)
+    program = running_program(context, **where)
     if program is None:
         return 1
     while True:
@@ -64,7 +51,7 @@ def run_status(context: CommandContext, *, as_json: bool, watch: bool, **where: 
 
 def run_reload(context: CommandContext, **where: Any) -> int:
     """Has a program read its configuration again, and says what has changed."""
-    program = _program(context, **where)
+    program = running_program(context, **where)
     if program is None:
         return 1
     try:
@@ -82,7 +69,7 @@ def run_reload(context: CommandContext, **where: Any) -> int:
 
 def run_stop(context: CommandContext, **where: Any) -> int:
     """Has a program end, in order."""
-    program = _program(context, **where)
+    program = running_program(context, **where)
     if program is None:
         return 1
     try:
@@ -92,111 +79,6 @@ def run_stop(context: CommandContext, **where: Any) -> int:
         return 1
     context.say("It ends once its users have had their seconds.")
     return 0
-
-
-@frozen
-class _Program:
-    """A program that runs, by its socket."""
-
-    path: Path
-
-    def ask(self, method: str, path: str) -> dict[str, Any]:
-        """What it answers.
-
-        :raises RelaykitError: it cannot, or does not.
-        """
-        connection = _Connection(self.path)
-        try:
-            connection.request(method, path)
-            answer = connection.getresponse()
-            body = json.loads(answer.read())
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise RelaykitError(
-                f"the program at {self.path} does not answer: {error}", problem="not-running"
-            ) from error
-        finally:
-            connection.close()
-        if answer.status != http.client.OK:
-            raise RelaykitError(str(body.get("Msg", "it refuses")).removeprefix("invalid argument: "))
-        assert isinstance(body, dict)
-        return body
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=ANSWER_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = _dialed(self._path)
-
-
-def _dialed(path: Path) -> socket.socket:
-    plain = socket.socket(socket.AF_UNIX)
-    plain.settimeout(ANSWER_S)
-    try:
-        with reachable_path(path.parent, path.name) as reachable:
-            plain.connect(reachable)
-    except OSError:
-        plain.close()
-        raise
-    return plain
-
-
-def _program(
-    context: CommandContext, *, config: str, file: str, state_dir: str, role: str | None
-) -> _Program | None:
-    """The program that is meant; None, and said so, if there is not exactly one."""
-    config = chosen_file(config, file)
-    roles = (role,) if role else _ROLES
-    state = StateDirectory.find(state_dir, context.environ)
-    if not hasattr(socket, "AF_UNIX"):
-        context.explain("this system has no sockets for that", "not-running")
-        return None
-    denied: list[str] = []
-    live = [each for each in dict.fromkeys(_sockets(context, roles, state, config)) if _lives(each, denied)]
-    if len(live) == 1:
-        return _Program(live[0])
-    what = f"with {config}" if config else "with a control socket"
-    if denied and not live:
-        context.explain(f"{denied[0]} is somebody else's: ask as the user that it belongs to", "not-running")
-    elif not live:
-        context.explain(
-            f"no {' or '.join(roles)} runs {what}, as far as can be seen from here", "not-running"
-        )
-    else:
-        context.explain(
-            "several run, name one with -c FILE, or --role:\n"
-            + "\n".join(f"  {_Program(each).ask('GET', STATUS)['config'] or each}" for each in live),
-            "not-running",
-        )
-    return None
-
-
-def _sockets(
-    context: CommandContext, roles: Iterable[str], state: StateDirectory | None, config: str
-) -> Iterator[Path]:
-    for role in roles:
-        for folder in control_folders(context.environ, state, role):
-            if config:
-                yield folder / socket_name(role, config)
-                continue
-            with contextlib.suppress(OSError):
-                yield from (folder / name for name in sorted(os.listdir(folder)) if is_socket_of(role, name))
-
-
-def _lives(path: Path, denied: list[str]) -> bool:
-    """Whether a program listens; takes down what may not be asked."""
-    try:
-        _dialed(path).close()
-    except PermissionError:
-        denied.append(str(path))
-        return False
-    except OSError:
-        return False
-    return True
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:

@@ -18,7 +18,17 @@ from twisted.python.failure import Failure
 
 from relaykit.escaping import shown
 
-__all__ = ["CONTEXT", "MOST_TEXT", "LineForm", "colored", "frp_line", "json_line"]
+__all__ = [
+    "CONTEXT",
+    "MOST_TEXT",
+    "LineForm",
+    "colored",
+    "frp_line",
+    "in_color",
+    "json_line",
+    "line_of",
+    "told_text",
+]
 
 LineForm = Callable[[LogEvent, str], str]
 """Makes a line, newline included, of an event and the place in the source that it came from."""
@@ -52,16 +62,22 @@ def frp_line(event: LogEvent, source: str) -> str:
 
     A traceback follows on lines of its own.
     """
-    seconds = event["log_time"]
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-    milliseconds = int(seconds % 1 * 1000)
-    letter = _LETTERS[event["log_level"]]
-    text = shown(formatEvent(event), MOST_TEXT)
-    line = f"{stamp}.{milliseconds:03} [{letter}] [{source}] {_context(event)}{text}\n"
+    return line_of(event["log_time"], event["log_level"], source, told_text(event))
+
+
+def line_of(at: float, level: LogLevel, source: str, text: str) -> str:
+    """Such a line of what it is made of; ``at`` is in seconds since 1970."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return f"{stamp}.{int(at % 1 * 1000):03} [{_LETTERS[level]}] [{source}] {text}\n"
+
+
+def told_text(event: LogEvent) -> str:
+    """What such a line has behind the place, without the newline: context, text, and a traceback below."""
+    rows = [f"{_context(event)}{shown(formatEvent(event), MOST_TEXT)}"]
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
-        line += "".join(f"    {shown(row, MOST_TEXT)}\n" for row in failure.getTraceback().splitlines())
-    return line
+        rows += (f"    {shown(row, MOST_TEXT)}" for row in failure.getTraceback().splitlines())
+    return "\n".join(rows)
 
 
 def json_line(event: LogEvent, source: str) -> str:
@@ -84,11 +100,12 @@ def json_line(event: LogEvent, source: str) -> str:
 
 def colored(form: LineForm) -> LineForm:
     """The same form, each line in the color of its level; the newline is inside, as frp has it."""
+    return lambda event, source: in_color(form(event, source), event["log_level"])
 
-    def in_color(event: LogEvent, source: str) -> str:
-        return f"{_COLORS[event['log_level']]}{form(event, source)}{_RESET}"
 
-    return in_color
+def in_color(line: str, level: LogLevel) -> str:
+    """A line in the color of its level."""
+    return f"{_COLORS[level]}{line}{_RESET}"
 
 
 def _context(event: LogEvent) -> str:

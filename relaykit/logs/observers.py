@@ -15,7 +15,7 @@ from relaykit.logs.files import RotatedFile
 from relaykit.logs.lines import LineForm, colored, frp_line, json_line
 from relaykit.logs.place import PLACE, place_of_caller
 
-__all__ = ["CONSOLE", "LogSettings", "LogWriter", "log_writer"]
+__all__ = ["CONSOLE", "LogSettings", "LogWriter", "is_told", "log_writer"]
 
 log = Logger()
 
@@ -68,6 +68,16 @@ class _Output:
     file: RotatedFile | None = None
 
 
+def is_told(event: LogEvent, level: str) -> bool:
+    """Whether an event is important enough for a log of this level, one of those of :class:`LogSettings`."""
+    own = event.get("log_level")
+    if own is None or own < _LEVELS[level]:
+        return False
+    if own > LogLevel.info or level == "trace":
+        return True
+    return not (event.get("log_namespace") or "").startswith(_FRAMEWORK)
+
+
 @implementer(ILogObserver)
 @define(eq=False)
 class LogWriter:
@@ -82,14 +92,9 @@ class LogWriter:
 
     def __call__(self, event: LogEvent) -> None:
         output = self._output
-        level = event.get("log_level")
-        if level is None or level < _LEVELS[output.level]:
+        if not is_told(event, output.level):
             return
-        if level <= LogLevel.info and output.level != "trace":
-            namespace = event.get("log_namespace") or ""
-            if namespace.startswith(_FRAMEWORK):
-                return
-        if level >= LogLevel.warn:
+        if event["log_level"] >= LogLevel.warn:
             self._last.append(formatEvent(event))
         output.write(output.form(event, event.get(PLACE) or place_of_caller()), event["log_time"])
 

@@ -76,8 +76,7 @@ class StoreTestCase(ConfigurationTestCase):
         self.client_: RelayClient = read_client(
             RoleFiles(config=self.write("frpc.toml", text), environ={})
         ).make(self.reactor)
-        web = self.client_.services[0]
-        assert isinstance(web, WebServer)
+        (web,) = (each for each in self.client_.services if isinstance(each, WebServer))
         self.site = web.site
 
     def begin(self, method: str, target: str, body: Any = None, **headers: str) -> Connection:

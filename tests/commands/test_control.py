@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from relaykit.control_sockets import reachable_path, socket_name
-from tests.commands.terminal import Printed, run_printed
+from relaykit.control_sockets import socket_name
+from tests.commands.programs import AskingTestCase, FakeProgram
+from tests.commands.terminal import Printed
 
 CLIENT = {
     "role": "client",
@@ -50,59 +46,16 @@ SERVER = {
 }
 
 
-class Program:
-    """Answers whatever it is asked with the same, once for each connection that asks something."""
-
-    def __init__(self, folder: Path, name: str, status: int, answer: Any) -> None:
-        folder.mkdir(exist_ok=True)
-        self.asked: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX)
-        with reachable_path(folder, name) as path:
-            self._socket.bind(path)
-        self._socket.listen()
-        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self._answer = b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends it; its socket stays."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with connection:
-                if head := connection.recv(10_000):
-                    self.asked.append(head.split(b" HTTP")[0].decode())
-                    connection.sendall(self._answer)
-
-
-class ControlTests(SynchronousTestCase):
+class ControlTests(AskingTestCase):
     """Tests for ``relaykit status``, ``reload`` and ``stop``."""
 
-    def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
-
-    def program(self, role: str, answer: Any, config: str = "c.toml", status: int = 200) -> Program:
-        """A program that runs until the end of the test."""
-        program = Program(self.folder, socket_name(role, config), status, answer)
-        self.addCleanup(program.stop)
-        return program
-
-    def ask(self, *words: str) -> Printed:
-        """Runs a command."""
-        return run_printed([*words, "--state-dir", str(self.folder)])
+    def answering(self, role: str, answer: Any, config: str = "c.toml", status: int = 200) -> FakeProgram:
+        """A program that answers whatever it is asked with the same."""
+        return self.program(role, {"": answer if isinstance(answer, bytes) else (status, answer)}, config)
 
     def test_client(self) -> None:
         """A client is shown with each proxy and visitor in a row."""
-        program = self.program("client", CLIENT)
+        program = self.answering("client", CLIENT)
         for words in (("status", "c.toml"), ("status",), ("status", "--role", "client", "-c", "c.toml")):
             self.assertEqual(
                 self.ask(*words),
@@ -122,16 +75,16 @@ class ControlTests(SynchronousTestCase):
     def test_not_connected(self) -> None:
         """Where a client is not connected it says when it tries again, or that it ends."""
         answer = {**CLIENT, "connected": False, "next_try_seconds": 3.0, "proxies": [], "visitors": []}
-        self.program("client", answer)
+        self.answering("client", answer)
         self.assertIn(
             "not connected to relay.example:7000, the next try is in 3 s", self.ask("status").stdout
         )
-        self.program("client", {**answer, "stopping": True}, "d.toml")
+        self.answering("client", {**answer, "stopping": True}, "d.toml")
         self.assertIn("being stopped; 1 user\n", self.ask("status", "d.toml").stdout)
 
     def test_server(self) -> None:
         """A server is shown with its clients and its proxies."""
-        self.program("server", SERVER)
+        self.answering("server", SERVER)
         self.assertEqual(
             self.ask("status").stdout,
             "relaykit server 1, process 8\n"
@@ -149,7 +102,7 @@ class ControlTests(SynchronousTestCase):
         web = server["proxies"][0]
         seen = {"last_error": "the session ended", "last_error_seconds": 75.0}
         proxies = [{**web, "probe": probe}, {**web, "name": "db", "probe": wrong, **seen}]
-        self.program("server", {**SERVER, "proxies": proxies})
+        self.answering("server", {**SERVER, "proxies": proxies})
         self.assertEqual(
             self.ask("status").stdout.splitlines()[3:],
             [
@@ -164,7 +117,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_reload(self) -> None:
         """What changes is said by when it counts; what is wrong is said as well, and a failure."""
-        program = self.program(
+        program = self.answering(
             "client", {"at once": ["log.level"], "at a login": [], "after a restart": ["user", "store.path"]}
         )
         self.assertEqual(
@@ -177,21 +130,21 @@ class ControlTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(program.asked, ["POST /control/reload"])
-        self.program("client", {"Msg": "invalid argument: d.toml:1: start: is odd"}, "d.toml", 400)
+        self.answering("client", {"Msg": "invalid argument: d.toml:1: start: is odd"}, "d.toml", 400)
         self.assertEqual(
             self.ask("reload", "d.toml"), Printed(1, "", "d.toml:1: start: is odd\nNothing has changed.\n")
         )
 
     def test_stop(self) -> None:
         """A program is told to end."""
-        program = self.program("client", {})
+        program = self.answering("client", {})
         self.assertEqual(self.ask("stop"), Printed(0, "It ends once its users have had their seconds.\n"))
         self.assertEqual(program.asked, ["POST /control/stop"])
 
     def test_several(self) -> None:
         """Where several run, one has to be named; which there are is said."""
-        self.program("client", CLIENT)
-        self.program("client", {**CLIENT, "config": "/etc/d.toml"}, "d.toml")
+        self.answering("client", CLIENT)
+        self.answering("client", {**CLIENT, "config": "/etc/d.toml"}, "d.toml")
         printed = self.ask("status")
         self.assertEqual(printed.status, 1)
         self.assertIn("several run, name one with -c FILE, or --role:\n", printed.stderr)
@@ -203,7 +156,7 @@ class ControlTests(SynchronousTestCase):
         self.assertTrue(
             self.ask("status").stderr.startswith("no server or client runs with a control socket")
         )
-        Program(self.folder, socket_name("client", "c.toml"), 200, CLIENT).stop()
+        FakeProgram(self.folder, socket_name("client", "c.toml"), {"": CLIENT}).stop()
         for words in (
             ("reload", "c.toml"),
             ("stop", "-c", "c.toml", "--role", "client"),
@@ -215,7 +168,7 @@ class ControlTests(SynchronousTestCase):
 
     def test_no_answer(self) -> None:
         """An answer that makes no sense is told."""
-        self.program("client", b"no json")
+        self.answering("client", b"no json")
         for words in (("status",), ("stop",), ("reload",)):
             printed = self.ask(*words)
             self.assertEqual(printed.status, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import frozen
 
 from relaykit import __version__
@@ -18,7 +19,7 @@ from relaykit.administration.own.users import RELAYED, UserFlow, user_routes
 from relaykit.administration.routes import Route
 from relaykit.client.status import RegistrationState
 from relaykit.errors import problem_of
-from relaykit.values import Address
+from relaykit.values import NOTHING, Address
 
 if TYPE_CHECKING:
     from relaykit.administration.own.history import ReadHistory
@@ -108,6 +109,7 @@ class _ClientApi:
         status = self._client.status()
         proxies = {each.common.name: each for each in self._client.proxies}
         visitors = {each.common.name: each for each in self._client.visitors}
+        used = {each.proxy: each.amount for each in self._client.usage()}
         return json_answer(
             ClientProxies(
                 connected=status.connected,
@@ -125,6 +127,7 @@ class _ClientApi:
                         next_try_s=self._seconds_to(each.next_try),
                         source=_source(proxies.get(each.name)),
                         **self._seen(each),
+                        **attrs.asdict(used.get(each.name, NOTHING)),
                     )
                     for each in status.proxies
                 ],
@@ -151,9 +154,15 @@ class _ClientApi:
         status, identity = self._client.status(), self._client.identity
         ways = {each.name: each.way for each in status.proxies}
         ways.update((each.name, each.way) for each in status.visitors)
-        for name, flow, origin in self._client.flows():
+        now = self._now()
+        for name, flow, user in self._client.flows():
             yield UserFlow(
-                proxy=name, client=identity, origin=origin, flow=flow, path=ways.get(name) or RELAYED
+                proxy=name,
+                client=identity,
+                origin=user.origin,
+                flow=flow,
+                path=ways.get(name) or RELAYED,
+                seconds=now - user.since,
             )
 
     def _seen(self, status: ProxyStatus | VisitorStatus) -> dict[str, Any]:

@@ -153,6 +153,28 @@ class ServerClients(Shape, frozen=True, kw_only=True):
     items: list[ServerClient]
 
 
+class LogLine(Shape, frozen=True, kw_only=True):
+    """A line of the log; ``number`` is one more than that of the line before.
+
+    ``level`` is debug, info, warn, error or critical; ``problem`` an id of the page on troubleshooting, empty
+    for none.
+    """
+
+    number: int
+    at: float
+    level: str
+    source: str
+    text: str
+    problem: str
+
+
+class LogLines(Shape, frozen=True, kw_only=True):
+    """Lines of the log, the oldest first; ``last`` is the number of the last line that there was."""
+
+    last: int
+    items: list[LogLine]
+
+
 class Failed(Shape, frozen=True, kw_only=True):
     """Why a call was refused or has failed."""
 
@@ -162,8 +184,7 @@ class Failed(Shape, frozen=True, kw_only=True):
 class User(Shape, frozen=True, kw_only=True):
     """Somebody who uses a proxy or a visitor at the moment.
 
-    ``in`` is from users to the client.  Rates are bytes a second from the beginning on; null, as ``since``,
-    where that is not known.
+    ``in`` is from users to the client.  Rates are bytes a second from the beginning on.
     """
 
     proxy: str
@@ -171,11 +192,11 @@ class User(Shape, frozen=True, kw_only=True):
     address: str
     path: str
     is_waiting: bool
-    since: float | None
+    since: float
     bytes_in: int
     bytes_out: int
-    rate_in: float | None
-    rate_out: float | None
+    rate_in: float
+    rate_out: float
 
 
 class Users(Shape, frozen=True, kw_only=True):
@@ -233,7 +254,7 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
 
     ``nextTryS`` are the seconds until the server is asked again, null if it is not; ``source`` is file or
     store.  ``since`` is from when on the state is as it is; ``lastError`` is why a user was not served the
-    last time that this happened.
+    last time that this happened.  ``connections`` and bytes are those since the start.
     """
 
     name: str
@@ -252,6 +273,9 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
     last_user_at: float | None
     last_error: str
     last_error_at: float | None
+    connections: int
+    bytes_in: int
+    bytes_out: int
 
 
 class ClientVisitor(Shape, frozen=True, kw_only=True):

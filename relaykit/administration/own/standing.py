@@ -11,6 +11,7 @@ from attrs import frozen
 from relaykit.administration.calls import Answer, Call, CallFailed, json_answer
 from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import Probe, ServerClient, ServerClients, ServerProxies, ServerProxy
+from relaykit.administration.own.users import ORDER, is_by_business
 from relaykit.administration.paging import paged
 from relaykit.administration.routes import Route
 from relaykit.errors import RefusalCode, RefusedError, problem_of
@@ -35,7 +36,7 @@ def standing_routes(server: RelayServer) -> Iterator[Route]:
         failed=own_failure,
         summary="The proxies, those that are open first: how they stand, and what is known of the last look.",
         told=ServerProxies,
-        asks={"q": "part of a name", "client": "key of a client", **_PAGES},
+        asks={"q": "part of a name", "client": "key of a client", **ORDER, **_PAGES},
     )
     yield Route(
         method="GET",
@@ -74,6 +75,8 @@ class _Standing:
         """One page of them."""
         part, client = call.first("q"), call.first("client")
         counts = [each for each in self._server.proxy_counts() if part in each.name]
+        if is_by_business(call):
+            counts.sort(key=lambda each: (-each.current, -each.traffic_in - each.traffic_out))
         found = [each.name for each in counts]
         if client:
             found = [name for name in found if self._is_of(name, client)]

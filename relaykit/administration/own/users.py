@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ from relaykit.values import Ended
 if TYPE_CHECKING:
     from relaykit.values import ClientIdentity, Origin
 
-__all__ = ["RELAYED", "UserFlow", "client_key", "user_routes"]
+__all__ = ["ORDER", "RELAYED", "UserFlow", "client_key", "is_by_business", "user_routes"]
 
 RELAYED = "relay"
 """The path of users who come by the server."""
 
 _PAGES = {"page": "number of the page, from 1 on", "pageSize": "entries of a page, at most 200; else 50"}
+ORDER = {"order": "busy: those with the most users, or bytes, first; else as they came"}
+
 _USER = {"proxy": "name of the proxy, or of the visitor", "address": "address and port of the user"}
 
 
@@ -32,7 +34,7 @@ class UserFlow:
     """One flow of a user.
 
     :ivar flow: a :class:`relaykit.interfaces.IFlow`.
-    :ivar seconds: how long it has been there; None where that is not known.
+    :ivar seconds: how long it has been there.
     """
 
     proxy: str
@@ -41,7 +43,7 @@ class UserFlow:
     flow: Any
     path: str = RELAYED
     is_waiting: bool = False
-    seconds: float | None = None
+    seconds: float
 
     @property
     def address(self) -> str:
@@ -57,15 +59,15 @@ class UserFlow:
             address=self.address,
             path=self.path,
             is_waiting=self.is_waiting,
-            since=None if self.seconds is None else now - self.seconds,
+            since=now - self.seconds,
             bytes_in=to_client,
             bytes_out=to_user,
             rate_in=self._rate(to_client),
             rate_out=self._rate(to_user),
         )
 
-    def _rate(self, moved: int) -> float | None:
-        return round(moved / self.seconds, 1) if self.seconds else None
+    def _rate(self, moved: int) -> float:
+        return round(moved / self.seconds, 1) if self.seconds > 0 else 0.0
 
 
 def user_routes(flows: Callable[[], Iterable[UserFlow]], wall_clock: Callable[[], float]) -> Iterator[Route]:
@@ -81,7 +83,7 @@ def user_routes(flows: Callable[[], Iterable[UserFlow]], wall_clock: Callable[[]
         failed=own_failure,
         summary="The users of the moment: all, those of one proxy, or one.",
         told=Users,
-        asks={**_USER, **_PAGES},
+        asks={**_USER, **ORDER, **_PAGES},
     )
     yield Route(
         method="DELETE",
@@ -92,6 +94,17 @@ def user_routes(flows: Callable[[], Iterable[UserFlow]], wall_clock: Callable[[]
         told=EndedUsers,
         asks=_USER,
     )
+
+
+def is_by_business(call: Call) -> bool:
+    """Whether the busiest are wanted first.
+
+    :raises CallFailed: there is no such order.
+    """
+    order = call.first("order")
+    if order not in ("", "busy"):
+        raise CallFailed(HTTPStatus.BAD_REQUEST, "order must be busy, or left out")
+    return order == "busy"
 
 
 def client_key(client: ClientIdentity) -> str:
@@ -106,7 +119,10 @@ class _Users:
 
     def some(self, call: Call) -> Answer:
         """One page of those that are asked for."""
-        page, now = paged(call, self._found(call)), self._wall_clock()
+        found = self._found(call)
+        if is_by_business(call):
+            found.sort(key=lambda each: -sum(each.flow.moved()) / max(each.seconds, 1.0))
+        page, now = paged(call, found), self._wall_clock()
         told = Users(
             total=page.total,
             page=page.number,
@@ -127,7 +143,7 @@ class _Users:
             each.flow.end(Ended.OPERATOR)
         return json_answer(EndedUsers(ended=len(found)))
 
-    def _found(self, call: Call) -> Sequence[UserFlow]:
+    def _found(self, call: Call) -> list[UserFlow]:
         proxy, address = call.first("proxy"), call.first("address")
         return [
             each

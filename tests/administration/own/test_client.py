@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.administration.own.client import own_client_routes
 from relaykit.administration.own.openapi import document
 from relaykit.administration.steering import Steering
+from relaykit.client.hosts import ServedUser
 from relaykit.client.status import (
     ClientStatus,
     Health,
@@ -24,7 +25,7 @@ from relaykit.config.schema import ClientConfig
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.proxies.stcp import StcpVisitorOptions
 from relaykit.proxies.tcp import TcpOptions
-from relaykit.values import Address, ClientIdentity, Ended, LastSeen, Origin
+from relaykit.values import Address, Amount, ClientIdentity, Ended, LastSeen, Origin, Usage
 from tests.administration.own.asking import OwnApi
 from tests.administration.own.test_users import FakeFlow
 
@@ -35,7 +36,7 @@ class FakeClient:
 
     now: ClientStatus
     identity: ClientIdentity = field(default=ClientIdentity("r", "ann", "c1"))
-    served: list[tuple[str, FakeFlow, Origin]] = field(factory=list)
+    served: list[tuple[str, FakeFlow, ServedUser]] = field(factory=list)
     proxies: list[ConfiguredProxy] = field(factory=list)
     visitors: list[ConfiguredVisitor] = field(factory=list)
     definitions: Definitions | None = None
@@ -45,7 +46,11 @@ class FakeClient:
         """How it stands."""
         return self.now
 
-    def flows(self) -> Iterator[tuple[str, FakeFlow, Origin]]:
+    def usage(self) -> Iterator[Usage]:
+        """What one of them was used for."""
+        yield Usage("ssh", None, Amount(10, 20, 3))
+
+    def flows(self) -> Iterator[tuple[str, FakeFlow, ServedUser]]:
         """Its users."""
         return iter(self.served)
 
@@ -77,7 +82,10 @@ class ClientTests(SynchronousTestCase):
         origin = Origin(source=Address("127.0.0.1", 40000))
         self.client = FakeClient(
             ClientStatus(connected=True, proxies=(ssh, web), visitors=(desk, closed)),
-            served=[("ssh", FakeFlow(), Origin()), ("desk", self.flow, origin)],
+            served=[
+                ("ssh", FakeFlow(), ServedUser(Origin(), 90.0)),
+                ("desk", self.flow, ServedUser(origin, 95.0)),
+            ],
             proxies=[ConfiguredProxy(ProxyCommon(name="ssh"), TcpOptions(), "tcp", source=Source.STORE)],
             visitors=[ConfiguredVisitor(VisitorCommon(name="desk"), StcpVisitorOptions(), "stcp")],
         )
@@ -108,6 +116,9 @@ class ClientTests(SynchronousTestCase):
                 "lastUserAt": 990.0,
                 "lastError": "no",
                 "lastErrorAt": 995.0,
+                "connections": 3,
+                "bytesIn": 10,
+                "bytesOut": 20,
             },
         )
         self.assertEqual(
@@ -125,6 +136,7 @@ class ClientTests(SynchronousTestCase):
         first, second = self.api.ask("GET", "/users").json["items"]
         self.assertEqual((first["path"], first["address"], first["client"]), ("relay", "", "ann.c1"))
         self.assertEqual((second["path"], second["address"]), ("direct, by UDP", "127.0.0.1:40000"))
+        self.assertEqual((first["since"], second["since"]), (990.0, 995.0))
         ended = self.api.ask("DELETE", "/users?proxy=desk&address=127.0.0.1:40000")
         self.assertEqual(ended.json, {"ended": 1})
         self.assertEqual(self.flow.ended, [Ended.OPERATOR])

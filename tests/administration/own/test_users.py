@@ -24,7 +24,7 @@ class FakeFlow:
         self.ended.append(why)
 
 
-def used(proxy: str, port: int, seconds: float | None = None, host: str = "192.0.2.1") -> UserFlow:
+def used(proxy: str, port: int, seconds: float = 0.0, host: str = "192.0.2.1") -> UserFlow:
     """A user at a port."""
     return UserFlow(
         proxy=proxy,
@@ -49,7 +49,7 @@ class UsersTests(SynchronousTestCase):
         self.api = OwnApi(tuple(user_routes(lambda: self.flows, lambda: 1000.0)))
 
     def test_told(self) -> None:
-        """A user is told with what it moved, and since when where that is known."""
+        """A user is told with what it moved, and since when."""
         first, second, *_ = self.api.ask("GET", "/users").json["items"]
         self.assertEqual(
             first,
@@ -66,7 +66,7 @@ class UsersTests(SynchronousTestCase):
                 "rateOut": 5.0,
             },
         )
-        self.assertEqual((second["since"], second["rateIn"]), (None, None))
+        self.assertEqual((second["since"], second["rateIn"]), (1000.0, 0.0))
 
     def test_chosen(self) -> None:
         """Users are chosen by proxy and address, and come in pages."""

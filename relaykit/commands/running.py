@@ -1,0 +1,165 @@
+"""Finding a program that runs by its control socket, and asking it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from relaykit.administration.report import STATUS
+from relaykit.commands.loading import chosen_file
+from relaykit.control_sockets import control_folders, is_socket_of, reachable_path, socket_name
+from relaykit.errors import RelaykitError
+from relaykit.state import StateDirectory
+
+if TYPE_CHECKING:
+    from relaykit.commands.context import CommandContext
+
+__all__ = ["ANSWER_S", "RunningProgram", "running_program"]
+
+ANSWER_S = 60.0
+"""Seconds that a program gets to answer: a reload may wait for a login, which is given up after ten or so.  A
+stream has a sign of life far more often."""
+
+_ROLES = ("server", "client")
+_DATA = b"data: "
+
+
+@frozen
+class RunningProgram:
+    """A program that runs, by its control socket."""
+
+    path: Path
+    role: str
+
+    def ask(self, method: str, path: str) -> dict[str, Any]:
+        """What it answers.
+
+        :raises RelaykitError: it cannot, or does not.
+        """
+        connection = _Connection(self.path)
+        try:
+            connection.request(method, path)
+            return _read(connection.getresponse())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._silent(error) from error
+        finally:
+            connection.close()
+
+    def follow(self, path: str) -> Iterator[dict[str, Any]]:
+        """What comes on a stream of server-sent events, until it ends with the program.
+
+        :raises RelaykitError: it cannot, or does not.
+        """
+        connection = _Connection(self.path)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                _read(answer)
+            for line in answer:
+                if line.startswith(_DATA):
+                    yield json.loads(line.removeprefix(_DATA))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._silent(error) from error
+        finally:
+            connection.close()
+
+    def _silent(self, error: Exception) -> RelaykitError:
+        return RelaykitError(f"the program at {self.path} does not answer: {error}", problem="not-running")
+
+
+def _read(answer: http.client.HTTPResponse) -> dict[str, Any]:
+    body = json.loads(answer.read())
+    if answer.status != http.client.OK:
+        told = body.get("Msg") or body.get("error") or "it refuses"
+        raise RelaykitError(str(told).removeprefix("invalid argument: "))
+    assert isinstance(body, dict)
+    return body
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = _dialed(self._path)
+
+
+def _dialed(path: Path) -> socket.socket:
+    plain = socket.socket(socket.AF_UNIX)
+    plain.settimeout(ANSWER_S)
+    try:
+        with reachable_path(path.parent, path.name) as reachable:
+            plain.connect(reachable)
+    except OSError:
+        plain.close()
+        raise
+    return plain
+
+
+def running_program(
+    context: CommandContext, *, config: str, file: str, state_dir: str, role: str | None
+) -> RunningProgram | None:
+    """The program that is meant; None, and said so, if there is not exactly one."""
+    config = chosen_file(config, file)
+    roles = (role,) if role else _ROLES
+    state = StateDirectory.find(state_dir, context.environ)
+    if not hasattr(socket, "AF_UNIX"):
+        context.explain("this system has no sockets for that", "not-running")
+        return None
+    denied: list[str] = []
+    programs = dict.fromkeys(_programs(context, roles, state, config))
+    live = [each for each in programs if _lives(each.path, denied)]
+    if len(live) == 1:
+        return live[0]
+    what = f"with {config}" if config else "with a control socket"
+    if denied and not live:
+        context.explain(f"{denied[0]} is somebody else's: ask as the user that it belongs to", "not-running")
+    elif not live:
+        context.explain(
+            f"no {' or '.join(roles)} runs {what}, as far as can be seen from here", "not-running"
+        )
+    else:
+        context.explain(
+            "several run, name one with -c FILE, or --role:\n"
+            + "\n".join(f"  {each.ask('GET', STATUS)['config'] or each.path}" for each in live),
+            "not-running",
+        )
+    return None
+
+
+def _programs(
+    context: CommandContext, roles: Iterable[str], state: StateDirectory | None, config: str
+) -> Iterator[RunningProgram]:
+    for role in roles:
+        for folder in control_folders(context.environ, state, role):
+            if config:
+                yield RunningProgram(folder / socket_name(role, config), role)
+                continue
+            with contextlib.suppress(OSError):
+                for name in sorted(os.listdir(folder)):
+                    if is_socket_of(role, name):
+                        yield RunningProgram(folder / name, role)
+
+
+def _lives(path: Path, denied: list[str]) -> bool:
+    """Whether a program listens; takes down what may not be asked."""
+    try:
+        _dialed(path).close()
+    except PermissionError:
+        denied.append(str(path))
+        return False
+    except OSError:
+        return False
+    return True

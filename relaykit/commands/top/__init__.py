@@ -1,0 +1,1 @@
+"""``relaykit top``: what is busy in a program that runs."""
