@@ -148,20 +148,23 @@ class TopTests(TerminalTestCase, AskingTestCase):
         TerminalTestCase.setUp(self)
 
     def test_watched(self) -> None:
-        """What is busy is drawn again and again, until a key ends it, or the program is gone."""
-        server = self.serve()
+        """What is busy is drawn again and again, until a key ends it."""
+        self.serve()
         self.publish_one()
-        line = shlex.join(self.words("top"))
         with dial(self.port) as user:
             user.sendall(b"x" * 1000)
             receive_exactly(user, 1000)
-            self.run_in_terminal(line)
+            self.run_in_terminal(shlex.join(self.words("top")))
             self.seen("relaykit top: server", "1 client; 1 proxy; 1 user", "web", "2.0 kB", "q ends it")
         self.seen("0 users")
         self.tmux("send-keys", "q")
         self.seen("status 0", "0 users")
-        self.tmux("kill-server")
-        self.run_in_terminal(line)
+
+    def test_killed(self) -> None:
+        """A program that is gone ends it, and that is said."""
+        server = self.serve()
+        self.publish_one()
+        self.run_in_terminal(shlex.join(self.words("top")))
         self.seen("1 client; 1 proxy")
         server.kill()
         self.seen("status 1", "does not answer")
