@@ -57,6 +57,7 @@ LAYERS: Mapping[str, Layer] = {
             "assembly",
             "administration",
             "control_sockets",
+            "known_problems",
             "tuning",
             "config",
             "server",
@@ -108,6 +109,7 @@ LAYERS: Mapping[str, Layer] = {
             "config",
             "server",
             "client",
+            "known_problems",
             "logs",
             "certificates",
             "dataplane",
@@ -205,6 +207,10 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "flags": Layer(
         "command lines as frp reads them, and the flags of proxies",
+        (),
+    ),
+    "known_problems": Layer(
+        "what is behind the messages of all parts, and what to do",
         (),
     ),
     "logs": Layer(

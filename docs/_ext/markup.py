@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from docs._ext.messages import messages
-from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.errors import REFUSALS
+from relaykit.known_problems.table import KNOWN_PROBLEMS
 
 __all__ = ["escaped", "heading", "problem_lines"]
 

@@ -12,6 +12,7 @@ from relaykit.administration.own.client import own_client_routes
 from relaykit.administration.own.events import RefusalNotes
 from relaykit.administration.own.log import log_routes
 from relaykit.administration.own.openapi import described
+from relaykit.administration.own.problems import problem_routes
 from relaykit.administration.own.server import own_server_routes
 from relaykit.administration.own.users import client_key
 from relaykit.administration.pages import page_routes
@@ -109,7 +110,8 @@ class ServerAdministration:
         server.observe(refusals)
         read = None if history is None else history.read
         own = own_server_routes(server, refusals, self._clock.seconds, _wall_clock, read)
-        described_ones = described([*own, *log_routes(self._tail)], "a relay server")
+        every_own = [*own, *log_routes(self._tail), *problem_routes()]
+        described_ones = described(every_own, "a relay server")
         return (*first_routes(facts), *second_routes(facts, self._types), *described_ones)
 
 
@@ -161,7 +163,8 @@ class ClientAdministration:
         yield from steering_routes(steering, path, self._clock)
         read = None if self._history is None else self._history.read
         own = own_client_routes(client, steering, self._clock.seconds, _wall_clock, read)
-        yield from described([*own, *log_routes(self._tail)], "a client of a relay server")
+        every_own = [*own, *log_routes(self._tail), *problem_routes()]
+        yield from described(every_own, "a client of a relay server")
 
 
 def _wall_clock() -> float:

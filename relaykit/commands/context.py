@@ -65,8 +65,8 @@ class CommandContext:
 
         Of what was ``shown`` already only the rest is printed.
         """
-        from relaykit.commands.known_problems import with_hint  # only where something is wrong
         from relaykit.errors import problem_of
+        from relaykit.known_problems.table import with_hint  # only where something is wrong
 
         text = error_text(what) if isinstance(what, BaseException) else what
         explained = with_hint(text, problem or problem_of(what))

@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.commands.known_problems import with_hint
 from relaykit.errors import DuplicateProxyType
+from relaykit.known_problems.table import with_hint
 from relaykit.plugins import ProxyTypes
 from tests.certificates.made import DAY, Made, made
 from tests.commands.terminal import Printed, run_printed

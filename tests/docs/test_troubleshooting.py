@@ -7,7 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from docs._ext.markup import problem_lines
-from relaykit.commands.known_problems import KNOWN_PROBLEMS
+from relaykit.known_problems.table import KNOWN_PROBLEMS
 from tests.layering import ROOT
 
 _ANCHOR = re.compile(r"^\.\. _problem-([a-z-]+):$", re.MULTILINE)

@@ -118,7 +118,8 @@ class ServerDashboardTests(DashboardTestCase):
                     "proxies/anna.shop": "Cut off",
                     "clients": "anna.workshop",
                     "clients/anna.workshop": "End the session",
-                    "refusals": "Troubleshooting: port-not-allowed",
+                    "refusals": "Ask for a port that is allowed",
+                    "log": "new proxy [anna.shop]",
                 },
             )
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('main img').length"), 0)
@@ -139,6 +140,40 @@ class ServerDashboardTests(DashboardTestCase):
         self.client.stop()
         self.wait_for_text("anna.workshop is gone")
         self.assertTrue(self.browser.evaluate("window.kept"), "the page was loaded again")
+
+    def test_probe(self) -> None:
+        """Whether users are served is looked at on request, and what to do is beside what is wrong."""
+        self.start_shop()
+        self.open(self.web, "proxies/anna.shop")
+        self.wait_for_text("Nobody has looked since it was opened")
+        self.click("Look now", "main")
+        self.wait_for_text("It got to the local service")
+        self.local.stop()
+        self.click("Look now", "main")
+        self.wait_for_text("connection refused")
+        self.wait_for_text("Start the service, or correct its address")
+        self.assertEqual(self.browser.complaints, [])
+
+    def test_log(self) -> None:
+        """Lines come as they are logged, are searched and chosen by level, and wait while they are held."""
+        self.open(self.web, "log")
+        self.wait_for_text("the server started successfully")
+        self.start_shop()
+        self.wait_for_text("new proxy [anna.shop] type [tcp] success")
+        self.click("Pause", "main")
+        self.client.stop()
+        self.wait_for_text("new)")
+        self.assertNotIn("client exit success", self.text())
+        self.browser.evaluate("document.querySelector('main [aria-pressed=true]').click()")
+        self.wait_for_text("client exit success")
+        self.type("input[type=search]", "exit success")
+        self.browser.wait_for("document.querySelectorAll('.log li').length === 1")
+        self.type("input[type=search]", "")
+        choose = "document.querySelector('main select')"
+        self.browser.evaluate(f"{choose}.value = 'warn'; {choose}.dispatchEvent(new Event('change'))")
+        self.wait_for_text("port not allowed")
+        self.assertNotIn("client exit success", self.text())
+        self.assertEqual(self.browser.complaints, [])
 
     def test_search(self) -> None:
         """Proxies are searched, chosen by their state and paged through by the server."""
@@ -168,6 +203,7 @@ class ServerDashboardTests(DashboardTestCase):
             seen.append(self.browser.evaluate("checks.focused()"))
         self.assertEqual(seen[0][0], "Skip to the content")
         self.assertEqual([each[0] for each in seen[2:6]], ["Overview", "Proxies", "Clients", "Refused"])
+        self.assertEqual(seen[6][0], "Log")
         self.assertEqual([each for each in seen if not each[1]], [])
 
     def test_lost(self) -> None:
@@ -210,6 +246,7 @@ class ClientDashboardTests(DashboardTestCase):
                 "edit/proxies": "A new proxy",
                 "edit/visitors": "A new visitor",
                 "file": "The file as it is",
+                "log": "[shop] start proxy success",
             },
         )
 

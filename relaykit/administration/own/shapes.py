@@ -175,6 +175,16 @@ class LogLines(Shape, frozen=True, kw_only=True):
     items: list[LogLine]
 
 
+class KnownProblem(Shape, frozen=True, kw_only=True):
+    """What is known of a kind of problem; ``isForClient``: the remedy is one for where a client runs."""
+
+    id: str
+    title: str
+    cause: str
+    remedy: str
+    is_for_client: bool
+
+
 class Failed(Shape, frozen=True, kw_only=True):
     """Why a call was refused or has failed."""
 

@@ -3,6 +3,7 @@
 import { show } from "./shell.js";
 import { Edit } from "./client/edit.js";
 import { File } from "./client/file.js";
+import { Log } from "./log.js";
 import { Overview } from "./client/overview.js";
 import { Entry } from "./client/entry.js";
 import { Entries } from "./client/entries.js";
@@ -13,4 +14,5 @@ show("client", [
   { path: "entry", title: "Entry", show: Entry, hidden: true },
   { path: "edit", title: "Edit", show: Edit, hidden: true },
   { path: "file", title: "File", show: File },
+  { path: "log", title: "Log", show: Log },
 ]);

@@ -14,7 +14,7 @@ export const Figure = ({ label, value, note, href }) => html`
   <//>`;
 
 const TONES = {
-  online: "good", running: "good", ready: "good", connected: "good",
+  online: "good", open: "good", running: "good", ready: "good", connected: "good",
   offline: "still", closed: "still", waiting: "still", stopped: "still",
   refused: "bad", failed: "bad", unhealthy: "bad",
 };

@@ -2,6 +2,7 @@
 
 import { show } from "./shell.js";
 import { Clients } from "./server/clients.js";
+import { Log } from "./log.js";
 import { Overview } from "./server/overview.js";
 import { Proxies } from "./server/proxies.js";
 import { Refusals } from "./server/refusals.js";
@@ -11,4 +12,5 @@ show("server", [
   { path: "proxies", title: "Proxies", show: Proxies },
   { path: "clients", title: "Clients", show: Clients },
   { path: "refusals", title: "Refused", show: Refusals },
+  { path: "log", title: "Log", show: Log },
 ]);

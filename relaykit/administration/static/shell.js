@@ -53,5 +53,6 @@ function Watched(props) {
 
 export function show(role, pages) {
   document.documentElement.dataset.theme = theme();
+  document.documentElement.dataset.role = role;
   render(html`<${Watched} role=${role} pages=${pages} />`, document.body);
 }

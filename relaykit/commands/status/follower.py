@@ -13,11 +13,11 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, global
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.terminal import Terminal, can_draw
 from relaykit.commands.status.view import LastProblem, Snapshot, UserRequest
 from relaykit.escaping import printable, printable_lines
+from relaykit.known_problems.table import KNOWN_PROBLEMS
 from relaykit.logs.floods import FloodLimit
 
 if TYPE_CHECKING:

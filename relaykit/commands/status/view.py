@@ -22,11 +22,11 @@ from relaykit.client.status import (
     RegistrationState,
     VisitorStatus,
 )
-from relaykit.commands.known_problems import KnownProblem
 from relaykit.commands.tunnels.logins import ServerName
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.errors import problem_of
 from relaykit.escaping import printable, shown
+from relaykit.known_problems.problem import KnownProblem
 from relaykit.values import Exchange
 
 __all__ = [

@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import evolve
 
-from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.view import ConnectionState, EntryPoint, LastProblem, Snapshot, UserRequest
 from relaykit.errors import problem_of
+from relaykit.known_problems.table import KNOWN_PROBLEMS
 
 __all__ = ["CONNECTED", "CONNECTING", "OPEN", "asked", "problem", "with_entry_points"]
 

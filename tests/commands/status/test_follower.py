@@ -13,13 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.client.status import ClientStatus
 from relaykit.commands.context import CommandContext
-from relaykit.commands.known_problems import KNOWN_PROBLEMS
 from relaykit.commands.status.client import FollowedClient
 from relaykit.commands.status.follower import LogFollower, client_renderer
 from relaykit.commands.status.live import LiveRenderer
 from relaykit.commands.status.plain import PlainRenderer
 from relaykit.commands.status.view import ConnectionState, LastProblem, Snapshot, StatusView, UserRequest
 from relaykit.commands.tunnels.logins import ServerName
+from relaykit.known_problems.table import KNOWN_PROBLEMS
 from tests.commands.fakes import FakeRole
 
 CONNECTED = ClientStatus(connected=True, since=0.0, round_trip_s=0.01)

@@ -2,8 +2,9 @@
 
 import { html } from "../vendor/htm-preact.js";
 import { OWN, ask } from "../api.js";
-import { count, span } from "../format.js";
-import { Badge, Card, Confirm, Figure, Loading, Problem } from "../parts.js";
+import { ago, count, moment, span } from "../format.js";
+import { Badge, Card, Confirm, Facts, Figure, Loading, Problem } from "../parts.js";
+import { Wrong } from "../remedies.js";
 import { to, useAnswer } from "../state.js";
 import { Past } from "../traffic.js";
 import { Users } from "../users.js";
@@ -34,7 +35,7 @@ export function Entry({ parts }) {
   const block = definition && definition[definition.type];
   return html`
     ${head(actions)}
-    ${found.reason && html`<div class="problem" role="alert"><p>${found.reason}${found.nextTryS != null ? `; tried again in ${span(found.nextTryS)}` : ""}</p></div>`}
+    ${found.reason && html`<${Wrong} text=${`${found.reason}${found.nextTryS != null ? `; tried again in ${span(found.nextTryS)}` : ""}`} id=${found.problem} />`}
     <div class="figures">
       <${Figure} label="Users" value=${count(found.users)} />
       <${Figure} label=${kind === "proxy" ? "Users reach it at" : "Port"} value=${html`<code>${found.address || found.listening || "–"}</code>`} />
@@ -43,6 +44,11 @@ export function Entry({ parts }) {
     </div>
     <div class="grid">
       ${kind === "proxy" && html`<${Past} proxy=${name} />`}
+      <${Card} title="What was seen last" wide><${Facts} facts=${[
+        ["So since", found.since && `${moment(found.since)}, ${ago(found.since)}`],
+        ["Last user", found.lastUserAt ? `${found.lastUser || "unknown"}, ${ago(found.lastUserAt)}` : "nobody yet"],
+        ["Not served last", found.lastError && `${found.lastError}, ${ago(found.lastErrorAt)}`],
+      ]} /><//>
       <${Users} proxy=${name} />
       ${block && html`<${Card} title="What it was told" note="With defaults filled in" wide><div class="body"><pre><code>${JSON.stringify(block, (key, value) => hidden(key, value), 2)}</code></pre></div><//>`}
     </div>`;

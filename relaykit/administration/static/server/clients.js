@@ -49,8 +49,10 @@ function Client({ name }) {
   const [page, turn] = useState(1);
   const get = () => told ? askFrp("proxies", { user: told.user, clientID: told.clientID, page, pageSize: SIZE }) : null;
   const [proxies] = useAnswer(get, 5000, told?.key, page);
+  const [mine] = useAnswer((signal) => ask(`${OWN}/clients`, { query: { q: name }, signal }), 5000, name);
   const crumb = html`<p class="crumb"><a href=${to("clients")}>Clients</a></p>`;
   if (!told) return html`<div class="head"><div>${crumb}<h1>${name}</h1></div></div>${error ? html`<${Problem} error=${error} retry=${again} />` : html`<${Loading} />`}`;
+  const own = mine?.items.find((each) => each.key === told.key);
   const end = () => ask(`${OWN}/clients/${encodeURIComponent(told.runID)}`, { method: "DELETE" });
   return html`
     <div class="head"><div>${crumb}<h1>${told.key}</h1></div>
@@ -68,6 +70,8 @@ function Client({ name }) {
         ["User", told.user],
         ["Client id", told.clientID],
         ["First seen", moment(told.firstConnectedAt)],
+        ["Round trip", own?.roundTripS != null && `${(own.roundTripS * 1000).toFixed(1)} ms`],
+        ["The last session ended", own?.lastEnd],
         [told.online ? "Logged in" : "Gone since", moment(told.online ? told.lastConnectedAt : told.disconnectedAt)],
       ]} /><//>
       <${Past} client=${told.key} />

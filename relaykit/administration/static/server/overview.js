@@ -17,6 +17,7 @@ const WORDS = {
   "proxy-refused": (told) => `${told.name} of ${told.client} was refused: ${told.reason}`,
   "proxy-closed": (told) => `${told.name} is closed: ${told.why}`,
   "visit-refused": (told) => `A visit of ${told.proxy} was refused: ${told.reason}`,
+  "proxy-probed": (told) => told.isNews && (told.error ? `Users of ${told.proxy} would not be served: ${told.error}` : `Users of ${told.proxy} would be served`),
   "user-unserved": (told) => `A user of ${told.proxy} was not served: ${told.error}`,
 };
 
@@ -28,7 +29,9 @@ function Events() {
     for (const [kind, words] of Object.entries(WORDS)) {
       source.addEventListener(kind, ({ data }) => {
         const told = JSON.parse(data);
-        const event = { key: (number += 1), at: told.at, text: words(told), bad: /refused|unserved/.test(kind) };
+        const text = words(told);
+        if (!text) return;
+        const event = { key: (number += 1), at: told.at, text, bad: /refused|unserved/.test(kind) || Boolean(told.error) };
         set((former) => [event, ...former].slice(0, MOST_EVENTS));
       });
     }

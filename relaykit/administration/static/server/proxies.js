@@ -5,6 +5,7 @@ import { OWN, ask, askFrp } from "../api.js";
 import { ago, bytes, count, moment } from "../format.js";
 import { Badge, Card, Choice, Empty, Facts, Figure, Loading, Pager, Problem, Search, Table } from "../parts.js";
 import { to, useAnswer } from "../state.js";
+import { Wrong } from "../remedies.js";
 import { Past } from "../traffic.js";
 import { Users } from "../users.js";
 
@@ -15,11 +16,14 @@ export const COLUMNS = [
   { title: "Name", show: (each) => html`<a href=${to("proxies", each.name)}>${each.name}</a>` },
   { title: "Type", show: (each) => each.spec.type },
   { title: "Client", show: (each) => owner(each) },
-  { title: "State", show: (each) => html`<${Badge} state=${each.status.phase} />` },
+  { title: "State", show: (each) => html`<${Badge} state=${standing(each)} />` },
   { title: "Users", show: (each) => count(each.status.curConns), kind: "number" },
   { title: "In today", show: (each) => bytes(each.status.todayTrafficIn), kind: "number" },
   { title: "Out today", show: (each) => bytes(each.status.todayTrafficOut), kind: "number" },
 ];
+
+// That it is open says that its client has registered it: whether users are served is another matter.
+const standing = (each) => (each.status.phase === "online" ? "open" : "closed");
 
 const owner = (each) => [each.user, each.clientID].filter(Boolean).join(".") || "–";
 
@@ -38,7 +42,7 @@ function All() {
       <div class="actions">
         <${Search} label="Search name, client, port" value=${wanted.q} change=${(q) => change({ q })} />
         <${Choice} label="Type" value=${wanted.type} options=${[["", "All types"], ...TYPES.map((each) => [each, each])]} change=${(type) => change({ type })} />
-        <${Choice} label="State" value=${wanted.status} options=${[["", "All states"], ["online", "Online"], ["offline", "Offline"]]} change=${(status) => change({ status })} />
+        <${Choice} label="State" value=${wanted.status} options=${[["", "All states"], ["online", "Open"], ["offline", "Closed"]]} change=${(status) => change({ status })} />
       </div>
     </div>
     <section class="card" aria-label="Proxies">
@@ -61,6 +65,45 @@ function* flat(table, before = "") {
 
 const shown = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
 
+const FAR = {
+  nobody: "It got to nobody: the client did not answer.",
+  client: "It got to the client.",
+  service: "It got to the local service, which took a connection.",
+  answer: "It got to the local service, which answered.",
+};
+
+// Whether users are served: what was seen last, and a look on request.
+function Served({ name, isOpen }) {
+  const path = `${OWN}/proxies/${encodeURIComponent(name)}`;
+  const [told, error, again] = useAnswer((signal) => ask(path, { signal }), 5000, name);
+  const [looking, look] = useState(false);
+  const [failure, fail] = useState(null);
+  const go = async () => {
+    look(true);
+    fail(null);
+    try {
+      await ask(`${path}/probe`, { method: "POST" });
+      again();
+    } catch (problem) {
+      fail(problem);
+    }
+    look(false);
+  };
+  const probe = told?.probe;
+  const actions = isOpen && html`<button type="button" onClick=${go} disabled=${looking}>${looking ? "Looking" : "Look now"}</button>`;
+  return html`<${Card} title="Are users served?" note="Over the way that they take" actions=${actions} wide>
+    ${failure && html`<p class="problem" role="alert">${failure.message}</p>`}
+    ${error && !told ? html`<${Problem} error=${error} retry=${again} />` : !told ? html`<${Loading} />` : html`
+      ${probe && !probe.online && html`<${Wrong} title="No." text=${probe.error} id=${probe.problem} />`}
+      <${Facts} facts=${[
+        ["The last look", probe ? html`<${Badge} state=${probe.online ? "online" : "failed"} /> ${ago(probe.at)}, ${(probe.seconds * 1000).toFixed(0)} ms` : "Nobody has looked since it was opened"],
+        ["How far it got", probe && FAR[probe.reached]],
+        ["Last user", told.lastUserAt ? `${told.lastUser || "unknown"}, ${ago(told.lastUserAt)}` : "nobody yet"],
+        ["Not served last", told.lastError && `${told.lastError}, ${ago(told.lastErrorAt)}`],
+      ]} />`}
+  <//>`;
+}
+
 function Proxy({ name }) {
   const path = `proxies/${encodeURIComponent(name)}`;
   const [told, error, again] = useAnswer(() => askFrp(path), 3000, name);
@@ -71,8 +114,8 @@ function Proxy({ name }) {
   const refused = refusals?.items.find((each) => each.proxy === name);
   const block = [...flat(spec[spec.type] || {})].filter(([, value]) => value != null && value !== false && shown(value) !== "");
   return html`
-    <div class="head"><div>${crumb}<h1>${name}</h1></div><${Badge} state=${status.phase} /></div>
-    ${refused && html`<div class="problem" role="alert"><p><strong>The last registration was refused:</strong> ${refused.reason}${refused.problem && html`, see <code>${refused.problem}</code> in the page on troubleshooting`}</p></div>`}
+    <div class="head"><div>${crumb}<h1>${name}</h1></div><${Badge} state=${standing(told)} /></div>
+    ${refused && html`<${Wrong} title="The last registration was refused:" text=${refused.reason} id=${refused.problem} />`}
     <div class="figures">
       <${Figure} label="Users" value=${count(status.curConns)} />
       <${Figure} label="In today" value=${bytes(status.todayTrafficIn)} />
@@ -81,6 +124,7 @@ function Proxy({ name }) {
     </div>
     <div class="grid">
       <${Past} proxy=${name} />
+      <${Served} name=${name} isOpen=${status.phase === "online"} />
       <${Users} proxy=${name} />
       <${Card} title="What it is" wide><${Facts} facts=${[
         ["Type", spec.type],

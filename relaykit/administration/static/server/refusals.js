@@ -4,13 +4,14 @@ import { html } from "../vendor/htm-preact.js";
 import { OWN, ask } from "../api.js";
 import { ago } from "../format.js";
 import { Empty, Loading, Problem, Table } from "../parts.js";
+import { Remedy } from "../remedies.js";
 import { useAnswer } from "../state.js";
 
 const COLUMNS = [
   { title: "Proxy", show: (each) => each.proxy },
   { title: "Type", show: (each) => each.type },
   { title: "Client", show: (each) => each.client },
-  { title: "Why", show: (each) => html`<span>${each.reason}${each.problem && html`<span class="note">Troubleshooting: ${each.problem}</span>`}</span>` },
+  { title: "Why", show: (each) => html`<span>${each.reason}<${Remedy} id=${each.problem} /></span>` },
   { title: "When", show: (each) => ago(each.at), kind: "number" },
 ];
 
