@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,7 @@ from relaykit.control_sockets import control_folder, socket_name
 from relaykit.errors import RelaykitError, TransportSecurityError
 from relaykit.options import FileUse, NamedFile
 from relaykit.plugins import ProxyTypes
+from relaykit.ssh_gateway.library import lacks
 from relaykit.state import StateDirectory
 from relaykit.values import Secret
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
     from relaykit.history.service import History
+    from relaykit.interfaces import IEntrance
     from relaykit.logs.tail import LogTail
     from relaykit.server.service import RelayServer
 
@@ -121,10 +123,11 @@ class _Assembly(Generic[LoadedT]):
     ) -> Self:
         """The assembly for a configuration; ``state_dir`` and ``token_file`` come before what it says.
 
-        :raises RelaykitError: its token cannot be read, or a file of TLS cannot be used.
+        :raises RelaykitError: its token cannot be read, or a file of TLS or a library cannot be used.
         """
         loaded = with_credentials(loaded, environ)
         _check_tls_files(loaded)
+        _check_gateway(loaded)
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
         state = StateDirectory.find(state_dir or config.state_dir, environ)
@@ -224,6 +227,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
             self.state,
             loaded.ingress_options,
             make_network=make_network,
+            entrances=self._entrances(),
         )
         history = self._history("server", server, reactor)
         tail = self._tail(server, steering, reactor)
@@ -238,6 +242,15 @@ class ServerAssembly(_Assembly[LoadedServer]):
 
         self._attach("server", server, administration, steering, reactor)
         return server
+
+    def _entrances(self) -> Sequence[IEntrance]:
+        """Where clients come in besides the bind port."""
+        config = self.loaded.config
+        if config.ssh_tunnel_gateway.bind_port <= 0:
+            return ()
+        from relaykit.ssh_gateway.service import SshGateway
+
+        return (SshGateway(config, self.state, self.types),)
 
 
 class ClientAssembly(_Assembly[LoadedClient]):
@@ -370,6 +383,17 @@ def _check_tls_files(loaded: LoadedServer | LoadedClient) -> None:
         except TransportSecurityError as error:
             if error.problem != NOT_YET or isinstance(loaded, LoadedServer):
                 raise
+
+
+def _check_gateway(loaded: LoadedServer | LoadedClient) -> None:
+    """Finds out whether the SSH gateway that a server's file asks for can be there.
+
+    :raises RelaykitError: it cannot.
+    """
+    if isinstance(loaded, LoadedServer) and loaded.config.ssh_tunnel_gateway.bind_port > 0:
+        lacking = lacks()
+        if lacking:
+            raise RelaykitError(f"sshTunnelGateway.bindPort: {lacking}", problem="ssh-library")
 
 
 def with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:

@@ -37,6 +37,7 @@ _BY_KEYS = (
     ("proxies that are edited while the client runs (``store``)", "store.path"),
     ("metrics (``enablePrometheus``)", "enablePrometheus"),
     ("dashboards, or pages of one's own (``webServer.assetsDir``)", "webServer.assetsDir"),
+    ("tunnels with nothing but ssh (``sshTunnelGateway``)", "sshTunnelGateway.bindPort"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
 """What frp has that is no proxy type and no carrier, each with a key that it needs."""

@@ -43,7 +43,6 @@ SERVER_KEYS: Sequence[Unavailable] = (
     Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.pprofEnable", "profiling pages"),
-    Unavailable("sshTunnelGateway.bindPort", "the SSH gateway", refused=True),
 )
 """Of a server's file."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.flags.flag_types import quoted
 from relaykit.flags.grammar import Flag, Path, flags_of, path_text
 
-__all__ = ["help_text", "usage_text"]
+__all__ = ["flags_text", "help_text", "usage_text"]
 
 
 def help_text(path: Path) -> str:
@@ -32,6 +32,12 @@ def usage_text(path: Path) -> str:
     if command.children:
         sections.append([f'Use "{name} [command] --help" to see more about a command.'])
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def flags_text(path: Path) -> str:
+    """The flags of a command alone."""
+    own, inherited = flags_of(path)
+    return "\n".join(["Flags:", *_flag_lines((*own, *inherited))]) + "\n"
 
 
 def _forms(path: Path) -> Iterable[str]:

@@ -13,6 +13,7 @@ from relaykit.interfaces.carriers import (
     ILegDialer,
     IPathDialer,
 )
+from relaykit.interfaces.entrances import IEntrance, IEntranceHost, IInsidePath
 from relaykit.interfaces.forwarding import IDataPlane, IFlow, IForwarder
 from relaykit.interfaces.hosts import (
     IClientHost,
@@ -117,6 +118,8 @@ __all__ = [
     "IDirectPaths",
     "IDirectProxyType",
     "IEnd",
+    "IEntrance",
+    "IEntranceHost",
     "IExchangeObserver",
     "IExposure",
     "IFlow",
@@ -129,6 +132,7 @@ __all__ = [
     "IIncomingConnection",
     "IIngress",
     "IInitiator",
+    "IInsidePath",
     "IKernelLeg",
     "ILegAcceptor",
     "ILegDialer",

@@ -201,4 +201,10 @@ PROGRAMS: Final[Mapping[str, KnownProblem]] = {
         "A file that the configuration names cannot be opened.",
         "Correct the path or the file.",
     ),
+    "ssh-library": KnownProblem(
+        "The SSH gateway is not installed",
+        "The server's file has sshTunnelGateway.bindPort, and a library that the gateway needs is not "
+        "installed beside relaykit.",
+        "Install it: pip install 'relaykit[ssh]'; or take sshTunnelGateway out of the file.",
+    ),
 }

@@ -153,4 +153,19 @@ TRUST: Final[Mapping[str, KnownProblem]] = {
         "answer or has failed.",
         "Look whether that service runs and can be reached; the client tries again by itself.",
     ),
+    "ssh-host-key": KnownProblem(
+        "The host key of the SSH gateway cannot be used",
+        "A file that sshTunnelGateway names, or the one in the state directory, holds no key that the "
+        "gateway could show to ssh, or none can be kept there.",
+        "Name another file, or none, so that a key is made; ssh-keygen -t ed25519 -N '' -f FILE makes one, "
+        "too.  A server without a place for its state has another key after each start, and ssh refuses it "
+        "then: give it one by stateDir.",
+    ),
+    "ssh-authorized-keys": KnownProblem(
+        "A key may not log in at the SSH gateway",
+        "The file that sshTunnelGateway.authorizedKeysFile names cannot be read, or has a line whose key is "
+        "not accepted: with options, damaged, or of a type that is not taken.",
+        "Correct the line; the file is read again at the next login.  A key in it is as ssh-keygen writes it "
+        "to its .pub file, with the user in place of the comment.",
+    ),
 }

@@ -41,9 +41,9 @@ from relaykit.server.accounting import Accounting
 from relaykit.server.admission import MAX_PENDING, most_asked
 from relaykit.server.binding import ServerBinding, load_or_create_salt
 from relaykit.server.budgets import Budgets
+from relaykit.server.entrances import EntranceHost
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.ingresses import RunningIngresses
-from relaykit.server.inside import InsideClients
 from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.network import Network, make_network
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces import (
         ICarrierReference,
         IDataPlane,
+        IEntrance,
         IListeningPort,
         IPortHolder,
         IPorts,
@@ -111,7 +112,6 @@ class ServerParts:
     registry: Registry
     sessions: Sessions
     accounting: Accounting
-    inside: InsideClients
     _tls: TlsIdentity
     _rules: SessionRules
     _logins: Logins
@@ -124,6 +124,7 @@ class ServerParts:
     _network: Network
     _shared_ports: SharedPorts
     probes: Probes
+    _entrance_host: EntranceHost
     _bind_port: IListeningPort | None = field(default=None, init=False)
     _stun: RelayStun | None = field(default=None, init=False)
 
@@ -186,6 +187,8 @@ class ServerParts:
         self._budgets.change(config.bandwidth)
         self.registry.limit(config.max_proxies_per_client)
         self.probes.change(config.probe_interval)
+        for each in composition.entrances:
+            each.adopt(config)
         self._composition = composition
 
     @property
@@ -209,6 +212,8 @@ class ServerParts:
             )
             self._shared_ports.adopt(config.bind_addr, self._bind_port, self._acceptor)
             self._ingresses.open(types.get(name) for name in self._composition.ingress_options)
+            for each in self._composition.entrances:
+                each.open(self._entrance_host)
             self._tls.start()
         except Exception:
             self.close_soon()
@@ -250,6 +255,8 @@ class ServerParts:
         bind_port, self._bind_port = self._bind_port, None
         if bind_port is not None:
             bind_port.close()
+        for each in self._composition.entrances:
+            each.close_port()
 
     async def drain(self) -> None:
         """Lets nobody in any more; done when no flow is left."""
@@ -289,7 +296,10 @@ class ServerParts:
             self.probes.stopService()
         self._tls.stop()
         self.end_flows()
+        entrances = [each.close() for each in self._composition.entrances]
         await self.sessions.end_all()
+        for each in entrances:
+            await each
         self._acceptor.close_connections()
         await maybeDeferred(self._acceptor.stopService)
         if self._stun is not None:
@@ -327,6 +337,7 @@ class Composition:
     verifier: IVerifier | None = None
     log = Logger()
     make_network: Callable[[Any], Network] = make_network
+    entrances: Sequence[IEntrance] = ()
 
     def compose(self) -> ServerParts:
         """The parts, wired; nothing is open yet.
@@ -422,9 +433,6 @@ class Composition:
             registry=registry,
             sessions=sessions,
             accounting=accounting,
-            inside=InsideClients(
-                first_messages.on_opened, lambda link: parts.settings(link), network.poller, reactor
-            ),
             acceptor=acceptor,
             ingresses=ingresses,
             composition=self,
@@ -436,6 +444,15 @@ class Composition:
                 reactor,
                 wall_clock,
                 config.probe_interval,
+            ),
+            entrance_host=EntranceHost(
+                reactor=reactor,
+                turns=network.poller,
+                listen=partial(network.listen, config.bind_addr, keepalive_s=config.transport.tcp_keepalive),
+                connect=data_plane.connect,
+                is_known=sessions.is_known,
+                on_opened=first_messages.on_opened,
+                settings=lambda link: parts.settings(link),
             ),
         )
         return parts

@@ -25,6 +25,7 @@ __all__ = ["LogObserver", "Observers"]
 _PROOFS = {
     PeerProof.TOKEN: "[{run}] the client proved itself: its login is bound to its TLS session",
     PeerProof.CERTIFICATE: "[{run}] the client proved itself: it has a certificate of the authority",
+    PeerProof.INSIDE: "[{run}] the client was let in by another entrance of this server",
 }
 
 _NOT_BOUND = (

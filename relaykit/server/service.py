@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -15,7 +15,7 @@ from relaykit.clock import monotonic
 from relaykit.config.rules.changing import Changes, changes
 from relaykit.dataplane.plane import FlowCounts
 from relaykit.driver import CoreDriver
-from relaykit.errors import ConnectionFailed, problem_of
+from relaykit.errors import problem_of
 from relaykit.logs.access_log import AccessLog
 from relaykit.options import Effect
 from relaykit.sansio.control.server_life import ServerAction, ServerLife, ServerState
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
     from relaykit.config.load import LoadedServer
     from relaykit.config.schema import ServerConfig
-    from relaykit.interfaces import IServerObserver, IVerifier
+    from relaykit.interfaces import IEntrance, IServerObserver, IVerifier
     from relaykit.options import Options
     from relaykit.plugins import ProxyTypes
     from relaykit.server.flows import ProxyFlow
-    from relaykit.server.inside import InsideClients
     from relaykit.server.probes import ProbeResult
     from relaykit.state import StateDirectory
     from relaykit.values import Secret, Usage
@@ -64,6 +63,7 @@ class RelayServer(MultiService):
         of them cannot, the server cannot.  The others have their defaults, and start with their first proxy.
     :param verifier: decides who is let in; None for whoever proves the token, as the configuration says.
     :param make_network: called when its ports are opened.
+    :param entrances: where clients come in besides, by other protocols than frp's.
     """
 
     log = Logger()
@@ -78,6 +78,7 @@ class RelayServer(MultiService):
         ingress_options: Mapping[str, Options] = {},  # it is only read
         verifier: IVerifier | None = None,
         make_network: Callable[[Any], Network] = make_network,
+        entrances: Sequence[IEntrance] = (),
     ) -> None:
         super().__init__()
         self._observers = Observers()
@@ -96,6 +97,7 @@ class RelayServer(MultiService):
             observers=self._observers,
             verifier=verifier,
             make_network=make_network,
+            entrances=entrances,
         )
         self._life = ServerLife()
         self._driver: CoreDriver[ServerAction] = CoreDriver(self._life, self._composition.reactor, self._act)
@@ -194,16 +196,6 @@ class RelayServer(MultiService):
     def ingress_options(self) -> Mapping[str, Options]:
         """Those of the proxy types that are configured, likewise."""
         return self._composition.ingress_options
-
-    @property
-    def inside(self) -> InsideClients:
-        """Where a part of this process lets clients in that come by another protocol than frp's.
-
-        :raises ConnectionFailed: the server does not run.
-        """
-        if self._parts is None:
-            raise ConnectionFailed("the server does not run")
-        return self._parts.inside
 
     # --- what others may ask of it and do to it ---------------------------------------------------
 

@@ -295,6 +295,8 @@ class Session:
         """How the client has proved itself in its TLS session."""
         if self.is_bound:
             return PeerProof.TOKEN
+        if self._link.is_inside:
+            return PeerProof.INSIDE
         return PeerProof.CERTIFICATE if self._rules.certified else PeerProof.NONE
 
     @property

@@ -8,7 +8,7 @@ from relaykit.config.not_implemented import (
     Unavailable,
     availability_findings,
 )
-from relaykit.config.schema import ClientConfig, ClientTransport, ServerConfig, SshTunnelGateway
+from relaykit.config.schema import ClientConfig, ClientTransport, HttpPlugin, ServerConfig, SshTunnelGateway
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.config.schema.sections import QuicConfig, WebServerConfig
 from relaykit.options import Options, Problem
@@ -30,13 +30,11 @@ class AvailabilityTests(SynchronousTestCase):
     def test_refused_or_warned(self) -> None:
         """What decides who can reach what is refused, anything else is a warning."""
         config = ServerConfig(
-            ssh_tunnel_gateway=SshTunnelGateway(bind_port=2200),
+            http_plugins=(HttpPlugin(name="p"),),
             web_server=WebServerConfig(port=7500, pprof_enable=True),
         )
         found = availability_findings(config, SERVER_KEYS)
-        self.assertEqual(
-            found.unavailable, [Problem("sshTunnelGateway.bindPort", "the SSH gateway: not available yet")]
-        )
+        self.assertEqual(found.unavailable, [Problem("httpPlugins", "plugins over HTTP: not available yet")])
         self.assertEqual([each.key for each in found.warnings], ["webServer.pprofEnable"])
 
     def test_only(self) -> None:
@@ -47,9 +45,10 @@ class AvailabilityTests(SynchronousTestCase):
 
     def test_switched_off(self) -> None:
         """A port of zero or less uses nothing."""
+        keys = [Unavailable("sshTunnelGateway.bindPort", "a gateway", refused=True)]
         for port, count in ((0, 0), (-1, 0), (2200, 1)):
             config = ServerConfig(ssh_tunnel_gateway=SshTunnelGateway(bind_port=port))
-            self.assertEqual(len(availability_findings(config, SERVER_KEYS).unavailable), count)
+            self.assertEqual(len(availability_findings(config, keys).unavailable), count)
 
     def test_tables(self) -> None:
         """A table is compared as a whole."""

@@ -21,7 +21,7 @@ class ReferenceTests(SynchronousTestCase):
         for place, availability in (
             (("server", "webServer", "port"), ""),
             (("server", "webServer", "pprofEnable"), "not available yet, no effect"),
-            (("server", "sshTunnelGateway", "bindPort"), "not available yet, refused"),
+            (("server", "sshTunnelGateway", "bindPort"), ""),
             (("client", "transport.quic", "keepalivePeriod"), ""),
             (("client", "transport", "protocol"), ""),
             (("client", "proxies[].transport", "bandwidthLimit"), ""),

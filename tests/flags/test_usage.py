@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.flags.flag_types import BOOLEAN, INTEGER, TEXT
 from relaykit.flags.grammar import Command, Flag
-from relaykit.flags.usage import help_text, usage_text
+from relaykit.flags.usage import flags_text, help_text, usage_text
 
 CHILD = Command("child", "Do it", action="m:f", flags=(Flag("fast_way", BOOLEAN, "run", default=True),))
 ROOT = Command(
@@ -59,4 +59,11 @@ class UsageTests(SynchronousTestCase):
             "Global Flags:\n"
             '      --name string   who (default "me")\n'
             "  -p, --port int      where (default 7000)\n",
+        )
+
+    def test_flags_alone(self) -> None:
+        """The flags can be shown alone, for commands that are called in another way."""
+        self.assertEqual(
+            flags_text((CHILD,)),
+            "Flags:\n      --fast-way   run (default true)\n  -h, --help       show this help\n",
         )

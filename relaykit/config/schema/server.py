@@ -114,11 +114,28 @@ class SshTunnelGateway(Options, frozen=True, kw_only=True):
     """The gateway for SSH clients without frpc."""
 
     bind_port: Annotated[ListeningPortOrOff, doc("Port to listen on; 0 or less for no gateway.")] = 0
-    private_key_file: Annotated[str, doc("Host key (PEM or OpenSSH).")] = ""
-    auto_gen_private_key_path: Annotated[str, doc("Where a host key is generated if there is none.")] = (
-        "./.autogen_ssh_key"
-    )
-    authorized_keys_file: Annotated[str, doc("Public keys that may log in; empty: everybody may.")] = ""
+    private_key_file: Annotated[
+        str,
+        file(FileUse.SECRET),
+        doc("Host key (PEM or OpenSSH); without it, one is made and kept in the state directory."),
+    ] = ""
+    auto_gen_private_key_path: Annotated[
+        str,
+        file(FileUse.WRITTEN),
+        doc(
+            "Where a host key is kept instead, which is made if there is none; the default counts only where "
+            "frp has left one there."
+        ),
+    ] = "./.autogen_ssh_key"
+    authorized_keys_file: Annotated[
+        str,
+        file(FileUse.READ),
+        effect(Effect.AT_LOGIN),
+        doc(
+            "Public keys that may log in, as OpenSSH writes them, whose comments are the users; no token is "
+            "asked for then.  Empty: everybody may who knows the token."
+        ),
+    ] = ""
 
 
 class ProxyProtocol(Options, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ class PeerProof(enum.Enum):
     """It has the token: the login is bound."""
     CERTIFICATE = "certificate"
     """It has a certificate that was asked for."""
+    INSIDE = "inside"
+    """It is a part of the same process, so that nobody can be in between."""
     NONE = "none"
     """Not at all: somebody else may be in between."""
 

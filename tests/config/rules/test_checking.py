@@ -24,7 +24,6 @@ from relaykit.config.schema import (
     ServerConfig,
     ServerTls,
     ServerTransport,
-    SshTunnelGateway,
     VirtualNet,
 )
 from relaykit.config.schema.auth import (
@@ -132,10 +131,10 @@ class ServerTests(SynchronousTestCase):
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""
         found = check_server(
-            ServerConfig(auth=TOKEN, ssh_tunnel_gateway=SshTunnelGateway(bind_port=2200), web_server=WEB)
+            ServerConfig(auth=TOKEN, http_plugins=(HttpPlugin(name="p", addr="127.0.0.1:1"),), web_server=WEB)
         )
         self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
-        self.assertEqual([problem.key for problem in found.unavailable], ["sshTunnelGateway.bindPort"])
+        self.assertEqual([problem.key for problem in found.unavailable], ["httpPlugins"])
         self.assertEqual(found.warnings, [])
 
     def test_known_password(self) -> None:

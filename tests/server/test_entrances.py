@@ -1,4 +1,4 @@
-"""Tests for :mod:`relaykit.server.inside`: clients in the server's own process are clients like any other."""
+"""Tests for :mod:`relaykit.server.entrances`: clients that entrances bring are like any other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from relaykit.sansio.control import events
 from relaykit.sansio.control.client_opening import WorkAssigned, open_work, work_answer
 from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.sansio.control.texts import BINDING_REQUIRED, WRONG_TOKEN
-from relaykit.server.inside import InsideClients, InsidePath
+from relaykit.server.entrances import EntranceHost, InsidePath
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import Address, Ended, Origin, Secret
 from tests.server.scene import Client, Scene
@@ -18,7 +18,7 @@ ORIGIN = Origin(Address("203.0.113.9", 999), Address("192.0.2.1", 2200))
 """Where they come from."""
 
 
-class InsideTests(SynchronousTestCase):
+class EntranceTests(SynchronousTestCase):
     """Tests for clients that another protocol brings."""
 
     def setUp(self) -> None:
@@ -28,10 +28,19 @@ class InsideTests(SynchronousTestCase):
     def path(self, scene: Scene | None = None, *, is_vouched: bool = False) -> InsidePath:
         """The way of a client that lives."""
         scene = scene or self.scene
-        clients = InsideClients(
-            scene.first_messages.on_opened, scene.sessions.rules.settings, scene.network, scene.clock
+        return self.host(scene).path(ORIGIN, self.close, lambda: succeed(None), is_vouched=is_vouched)
+
+    def host(self, scene: Scene) -> EntranceHost:
+        """What entrances get of a server."""
+        return EntranceHost(
+            reactor=scene.clock,
+            turns=scene.network,
+            listen=lambda port, acceptor: scene.ports.listen("192.0.2.1", port, acceptor),
+            connect=scene.data_plane.connect,
+            is_known=scene.sessions.is_known,
+            on_opened=scene.first_messages.on_opened,
+            settings=scene.sessions.rules.settings,
         )
-        return clients.path(ORIGIN, self.close, lambda: succeed(None), is_vouched=is_vouched)
 
     def close(self) -> None:
         """The server drops the client."""

@@ -1,0 +1,1 @@
+"""The SSH gateway: clients that need nothing but ssh."""
