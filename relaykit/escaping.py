@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MOST_SHOWN", "MOST_TOLD", "printable", "printable_lines", "shown", "told"]
+__all__ = ["MOST_SHOWN", "MOST_TOLD", "masked_endpoint", "printable", "printable_lines", "shown", "told"]
 
 MOST_SHOWN = 64
 """Characters of one value of a stranger's that are shown, in the log and in answers: it tells which one was
@@ -20,6 +20,10 @@ hundred at most."""
 _CUT = "..."
 _LAID_OUT = ("\n", "\t")
 _PIECES = re.compile(r"[\n\t]|[^\n\t]+")
+_SECRET_ARGUMENT = re.compile(
+    r"(?i)(?P<name>:[^:=\\]*(?:passw|passphrase|secret|token)[^:=\\]*=)(?P<value>(?:\\.|[^:\\])*)", re.DOTALL
+)
+"""An argument of an endpoint string, by its name; colons and backslashes of its value are quoted."""
 
 
 def printable(text: str) -> str:
@@ -45,3 +49,8 @@ def shown(value: str, most: int = MOST_SHOWN) -> str:
 def told(text: str) -> str:
     """What a peer says in words, as one line of :data:`MOST_TOLD` characters at most."""
     return shown(text, MOST_TOLD)
+
+
+def masked_endpoint(endpoint: str) -> str:
+    """An endpoint string, with the values hidden of arguments that are named as secrets are."""
+    return _SECRET_ARGUMENT.sub(r"\g<name><secret>", endpoint)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from relaykit.dataplane.datagrams import UpperDatagramLeg
 from relaykit.errors import ConnectionFailed
+from relaykit.interfaces import IInnerLeg
 from relaykit.sansio.parsers.proxy_protocol import make_proxy_header
 from relaykit.values import Origin
 
@@ -26,10 +27,12 @@ class UserNotAnnounced(ConnectionFailed):
 def announce(leg: IStreamLeg, version: str, origin: Origin) -> IStreamLeg:
     """Has the service read first whose connection it is, also where it speaks first or the user says nothing.
 
+    A service within this process knows it already.
+
     :param version: of the protocol, as the configuration says it; empty for no header.
     :raises UserNotAnnounced: it cannot be said; the leg is dropped.
     """
-    if version:
+    if version and not IInnerLeg.providedBy(leg):
         leg.write(_header(version, origin, leg.abort, datagrams=False))
     return leg
 

@@ -28,6 +28,7 @@ from relaykit.errors import (
     VisitRefusedError,
     problem_of,
 )
+from relaykit.escaping import masked_endpoint
 from relaykit.interfaces import IClientHost, IMessagePeer, ISignalPeer, IVisitorHost
 from relaykit.options import ProxyCommon, VisitorCommon
 from relaykit.sansio.pacing import Budget
@@ -101,8 +102,10 @@ class HostedClient(Protocol):
     def takes_signals(self) -> bool:
         """Whether there is a server that takes signals."""
 
-    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
-        """A leg to a local service."""
+    def dial(
+        self, endpoint: str, origin: Origin = ..., announce: Callable[[Any], object] = ...
+    ) -> Deferred[IStreamLeg]:
+        """A leg to a local service for a user; see :class:`relaykit.client.network.Network`."""
 
     def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
         """A datagram leg to a local service."""
@@ -354,8 +357,9 @@ class BackendHost(_Host[ProxyCommon]):
 
     def connect_local(self, origin: Origin) -> Deferred[IStreamLeg]:
         endpoint = self.common.local_endpoint
-        dialing = self._dial(self._client.dial, endpoint, origin)
-        dialing.addCallback(announce, self.common.transport.proxy_protocol_version, origin)
+        tell = partial(announce, version=self.common.transport.proxy_protocol_version, origin=origin)
+        dialing = self._dial(partial(self._client.dial, origin=origin, announce=tell), endpoint, origin)
+        dialing.addCallback(tell)
         return dialing.addErrback(self._unreachable, endpoint, origin)
 
     def open_local_datagrams(self, origin: Origin) -> Deferred[IDatagramLeg]:
@@ -432,7 +436,7 @@ class BackendHost(_Host[ProxyCommon]):
         elif failure.check(ConnectionFailed):
             self.log.error(
                 "[{run}] [{proxy}] connect to local service [{endpoint}] error: {reason} (for {origin})",
-                endpoint=endpoint,
+                endpoint=masked_endpoint(endpoint),
                 **self._ended(failure, origin),
                 problem="local-service",
             )

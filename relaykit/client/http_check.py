@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -96,7 +97,8 @@ class HttpCheck:
         return self._client.data_plane.endpoint(self._connect)
 
     def _connect(self) -> Deferred[IStreamLeg]:
-        return self._client.dial(self._endpoint).addCallback(announce, self._announced_by, Origin())
+        tell = partial(announce, version=self._announced_by, origin=Origin())
+        return self._client.dial(self._endpoint, announce=tell).addCallback(tell)
 
 
 async def _code_of(agent: RedirectAgent, uri: bytes, headers: Headers, service: _Service) -> int:

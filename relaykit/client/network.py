@@ -19,8 +19,9 @@ from relaykit.client.watching import NetworkWatch, has_moved
 from relaykit.config.schema.addresses import host_and_port
 from relaykit.config.schema.carriers import AUTO, carrier_options
 from relaykit.dataplane.datagram_sockets import listen_datagrams
-from relaykit.dataplane.dialing import dial_datagram_endpoint, dial_endpoint
+from relaykit.dataplane.dialing import dial_datagram_endpoint
 from relaykit.dataplane.listening import listen_tcp
+from relaykit.dataplane.local_services import LocalServices
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
 from relaykit.interfaces import IDatagramStreams, IPathDialer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from relaykit.client.direct import MakePunching
     from relaykit.client.racing import AnyRoute
     from relaykit.config.schema import ClientConfig, ClientTransport
+    from relaykit.dataplane.local_services import Announce
     from relaykit.dataplane.name_server import NameServer
     from relaykit.dataplane.poller import Poller
     from relaykit.interfaces import (
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
         IStreamPath,
     )
     from relaykit.sansio.nat.checks import PeerRole
-    from relaykit.values import Secret
+    from relaykit.values import Origin, Secret
 
 __all__ = ["Network", "make_network"]
 
@@ -60,16 +62,18 @@ __all__ = ["Network", "make_network"]
 class Network:
     """The way to the server, to local services, and to users on this machine.
 
-    ``make_route(config)`` makes the way to the server that a configuration names.  ``dial`` and
-    ``dial_datagrams`` connect to what an endpoint string names; ``listen(host, port, acceptor)`` opens a TCP
-    port and ``listen_datagrams(host, port, acceptor)`` a UDP port; both raise
-    :class:`relaykit.dataplane.listening.ListenFailed`.
+    ``make_route(config)`` makes the way to the server that a configuration names.
+    ``dial(endpoint, origin, announce)`` connects to what an endpoint string names for a user, and
+    ``announce(leg)`` has a service read first whose connection that is: it is for one within this process,
+    which may connect to a further one.  ``dial_datagrams(endpoint)`` is the same for datagrams;
+    ``listen(host, port, acceptor)`` opens a TCP port and ``listen_datagrams(host, port, acceptor)`` a UDP
+    port; both raise :class:`relaykit.dataplane.listening.ListenFailed`.
     ``watch(on_change)`` makes the service that calls ``on_change(reason)`` when the way to the server may
     be another one.
     """
 
     make_route: Callable[[ClientConfig], AnyRoute]
-    dial: Callable[[str], Deferred[IStreamLeg]]
+    dial: Callable[[str, Origin, Announce], Deferred[IStreamLeg]]
     dial_datagrams: Callable[[str], Deferred[IDatagramLeg]]
     listen: Callable[[str, int, ILegAcceptor], IListeningPort]
     listen_datagrams: Callable[[str, int, IDatagramAcceptor], IListeningPort]
@@ -93,7 +97,7 @@ def make_network(config: ClientConfig, reactor: Any, environ: Mapping[str, str] 
     poller.name_server = _name_server(config, reactor)
     return Network(
         lambda config: _make_route(config, poller, environ),
-        lambda endpoint: dial_endpoint(poller, endpoint),
+        LocalServices(poller).dial,
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         partial(listen_datagrams, poller),

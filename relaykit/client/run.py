@@ -21,6 +21,7 @@ from relaykit.client.remembered import RememberedServers
 from relaykit.client.type_messages import HalfMessages
 from relaykit.client.visits import Visitors, visit
 from relaykit.client.work import WorkConnections
+from relaykit.dataplane.local_services import NOBODY, announce_nobody
 from relaykit.errors import RemoteProtocolError, SessionLost
 from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
@@ -382,9 +383,11 @@ class ClientRun(MultiService):
         """Whether there is a server that takes signals."""
         return self.session is not None and self.session.takes_signals
 
-    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
-        """A leg to a local service."""
-        return self.network.dial(endpoint)
+    def dial(
+        self, endpoint: str, origin: Origin = NOBODY, announce: Callable[[Any], object] = announce_nobody
+    ) -> Deferred[IStreamLeg]:
+        """A leg to a local service for a user."""
+        return self.network.dial(endpoint, origin, announce)
 
     def dial_datagrams(self, endpoint: str) -> Deferred[IDatagramLeg]:
         """A datagram leg to a local service."""

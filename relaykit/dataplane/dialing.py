@@ -65,7 +65,11 @@ ChooseHosts: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})
-_PROBLEMS = {errno.ECONNREFUSED: "connection-refused", errno.ETIMEDOUT: "no-answer"}
+_PROBLEMS = {
+    errno.ECONNREFUSED: "connection-refused",
+    errno.ETIMEDOUT: "no-answer",
+    errno.ENETUNREACH: "network-unreachable",
+}
 
 
 def dial(
@@ -110,19 +114,24 @@ def dial_unix(poller: Poller, path: str, timeout_s: float = DIAL_TIMEOUT_S) -> D
     return _Dial(poller, path, timeout_s, _STREAM).start([(socket.AF_UNIX, path)])
 
 
-def dial_endpoint(poller: Poller, endpoint: str, timeout_s: float = DIAL_TIMEOUT_S) -> Deferred[IStreamLeg]:
+def dial_endpoint(
+    poller: Poller,
+    endpoint: str,
+    timeout_s: float = DIAL_TIMEOUT_S,
+    connect_other: Callable[[], Deferred[IStreamLeg]] | None = None,
+) -> Deferred[IStreamLeg]:
     """A leg to what a Twisted client endpoint string names.
 
-    ``tcp:`` and ``unix:`` are dialled here; anything else is connected by whoever parses it, and its
-    transport adapted.  Fails with :class:`relaykit.errors.ConnectionFailed`, also when nobody parses
-    it.  Cancelling gives up.
+    ``tcp:`` and ``unix:`` are dialled here; anything else is connected by ``connect_other``, or else by
+    whoever parses it, and its transport adapted.  Fails with
+    :class:`relaykit.errors.ConnectionFailed`, also when nobody parses it.  Cancelling gives up.
     """
     try:
         target = _parse(endpoint)
     except ValueError as error:
         return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {error}', problem="not-an-endpoint"))
     if target is None:
-        return connect_foreign(poller, endpoint, timeout_s)
+        return connect_other() if connect_other else connect_foreign(poller, endpoint, timeout_s)
     if target.path:
         return dial_unix(poller, target.path, target.timeout_s or timeout_s)
     if target.datagrams:

@@ -30,6 +30,7 @@ from relaykit.dataplane.legs import OutputGate, StreamLeg
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.dataplane.sockets import END_LINGER_S, FLUSH_LINGER_S, SocketLeg, meets_itself, tune
 from relaykit.errors import ConnectionFailed
+from relaykit.escaping import masked_endpoint
 from relaykit.values import Address, Ended, Origin
 
 if TYPE_CHECKING:
@@ -45,18 +46,32 @@ if TYPE_CHECKING:
     from relaykit.interfaces import ILegAcceptor, IStreamLeg, ITurns
     from relaykit.sansio.contract import Buffer
 
-__all__ = ["EndpointPort", "TransportLeg", "connect_foreign", "leg_over"]
+__all__ = ["EndpointPort", "TransportLeg", "connect_foreign", "leg_over", "parse_endpoint"]
 
 
 def connect_foreign(poller: Poller, endpoint: str, timeout_s: float) -> Deferred[IStreamLeg]:
     """A leg to what a Twisted client endpoint string names, by whoever parses it; as :func:`leg_over`."""
     try:
-        found = clientFromString(poller.reactor, endpoint)
+        found = parse_endpoint(poller.reactor, endpoint)
+    except ConnectionFailed as error:
+        return fail(error)
+    return leg_over(poller, found, timeout_s, masked_endpoint(endpoint))
+
+
+def parse_endpoint(reactor: object, endpoint: str) -> IStreamClientEndpoint:
+    """What a Twisted client endpoint string names, by whoever parses it.
+
+    :raises ConnectionFailed: nobody does, or it makes no sense to who does.
+    """
+    try:
+        found: IStreamClientEndpoint = clientFromString(reactor, endpoint)
     except Exception as reason:
         # The parser is somebody else's, and endpoint strings come from configuration files.
         why = str(reason) or type(reason).__name__
-        return fail(ConnectionFailed(f'"{endpoint}" is not an endpoint: {why}', problem="not-an-endpoint"))
-    return leg_over(poller, found, timeout_s, endpoint)
+        raise ConnectionFailed(
+            f'"{masked_endpoint(endpoint)}" is not an endpoint: {why}', problem="not-an-endpoint"
+        ) from reason
+    return found
 
 
 def leg_over(

@@ -61,6 +61,7 @@ from relaykit.interfaces.legs import (
     ITlsTerms,
     ITurns,
 )
+from relaykit.interfaces.local_services import IInnerLeg, ILocalHost, ILocalService
 from relaykit.interfaces.observers import IExchangeObserver, ILegObserver, IServerObserver
 from relaykit.interfaces.proxy_types import (
     IBackend,
@@ -132,6 +133,7 @@ __all__ = [
     "IIncomingConnection",
     "IIngress",
     "IInitiator",
+    "IInnerLeg",
     "IInsidePath",
     "IKernelLeg",
     "ILegAcceptor",
@@ -139,6 +141,8 @@ __all__ = [
     "ILegObserver",
     "ILegReceiver",
     "IListeningPort",
+    "ILocalHost",
+    "ILocalService",
     "ILossReceiver",
     "IMeasuredPath",
     "IMessagePeer",

@@ -81,6 +81,12 @@ SESSIONS: Final[Mapping[str, KnownProblem]] = {
         "Nobody answered: the machine is off, or something on the way drops the packets.",
         "Open the port in the firewall of the server and of its provider; look whether the address is right.",
     ),
+    "network-unreachable": KnownProblem(
+        "No route leads to the network",
+        "This machine knows no way to the network of this address: it has none of that version of IP, or "
+        "none at all.",
+        "Look whether this machine has a network, and whether the address is right.",
+    ),
     "no-way": KnownProblem(
         "No way leads to the server",
         'Every carrier was tried (transport.protocol = "auto"), and each failed for the reason that the '

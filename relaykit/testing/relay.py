@@ -56,6 +56,7 @@ from relaykit.values import Ended, Origin, Secret
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from relaykit.dataplane.local_services import Announce
     from relaykit.interfaces import (
         IBackend,
         IClientHost,
@@ -411,7 +412,7 @@ class _Machine:
         self.connections.append(leg)
         return succeed(leg)
 
-    def _dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+    def _dial(self, endpoint: str, origin: Origin, announce: Announce) -> Deferred[IStreamLeg]:
         if self._local is None:
             return fail(ConnectionFailed(f"cannot connect to {endpoint}: connection refused"))
         near, far = self._relay.network.pair()

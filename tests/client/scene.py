@@ -78,7 +78,7 @@ class Machine:
         holes = MemoryHoles(self.scene.network)
         return Network(
             self._make_route,
-            self._dial,
+            lambda endpoint, origin, announce: self._dial(endpoint),
             self._dial_datagrams,
             self._listen,
             self.ports.listen_datagrams,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from unittest import mock
 
@@ -20,6 +20,7 @@ from relaykit.client.loops import OwnConnections
 from relaykit.client.type_messages import HalfMessages
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.lanes import DatagramLane
+from relaykit.dataplane.local_services import NOBODY, announce_nobody
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import (
     ConnectionFailed,
@@ -91,7 +92,12 @@ class Client:
     def send_message(self, message: Message) -> None:
         self.sent.append(message)
 
-    def dial(self, endpoint: str) -> Deferred[IStreamLeg]:
+    def dial(
+        self,
+        endpoint: str,
+        origin: Origin = NOBODY,
+        announce: Callable[[Any], object] = announce_nobody,
+    ) -> Deferred[IStreamLeg]:
         self.dialed.append(endpoint)
         if self.failure is not None:
             return fail(self.failure)

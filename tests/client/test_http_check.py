@@ -45,7 +45,7 @@ class Machine:
         self.service: list[MemoryLeg] = []
         self.requests: list[RecordingReceiver] = []
 
-    def dial(self, endpoint: str) -> Deferred[Any]:
+    def dial(self, endpoint: str, announce: object = None) -> Deferred[Any]:
         """Connects to a local service."""
         self.dialed.append(endpoint)
         if self.outcome is not None:

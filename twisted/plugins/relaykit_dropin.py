@@ -1,7 +1,8 @@
-"""What relaykit adds to Twisted: proxy types, carriers, and two programs for twist and twistd."""
+"""What relaykit adds to Twisted: proxy types, carriers, local services, two programs for twist and twistd."""
 
 from twisted.application.service import ServiceMaker
 
+from relaykit.local_services.parsing import LocalServiceParser
 from relaykit.plugins import CarrierReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
@@ -23,6 +24,8 @@ websocket_carrier = CarrierReference("websocket", "relaykit.carriers.websocket")
 wss_carrier = CarrierReference("wss", "relaykit.carriers.wss")
 kcp_carrier = CarrierReference("kcp", "relaykit.carriers.kcp.carrier")
 quic_carrier = CarrierReference("quic", "relaykit.carriers.quic.carrier")
+
+socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

@@ -37,7 +37,7 @@ class UnixSocketPlugin(LocalPlugin, frozen=True, kw_only=True):
 
     @property
     def endpoint(self) -> str:
-        return "unix:" + self.unix_path.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
+        return endpoint_string("unix", self.unix_path)
 
     def problems(self) -> Iterable[Problem]:
         return _required("unixPath", self.unix_path)
@@ -63,6 +63,10 @@ class Socks5Plugin(LocalPlugin, frozen=True, kw_only=True):
         secret(needed_with="username", may_be_empty=True),
         doc("Password that must be given."),
     ] = NO_SECRET
+
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string("socks5", username=self.username, password=self.password.reveal())
 
 
 class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
@@ -129,6 +133,16 @@ class VirtualNetVisitorPlugin(LocalPlugin, frozen=True, kw_only=True):
     destination_ip: Annotated[str, doc("Address whose traffic goes to the proxy.")] = msgspec.field(
         default="", name="destinationIP"
     )
+
+
+_QUOTED = str.maketrans({letter: f"\\{letter}" for letter in "\\:="})
+
+
+def endpoint_string(kind: str, *values: str, **arguments: str) -> str:
+    """An endpoint string of these arguments; those by name that are empty are left out."""
+    parts = [value.translate(_QUOTED) for value in values]
+    parts += [f"{name}={value.translate(_QUOTED)}" for name, value in arguments.items() if value]
+    return f"{kind}:{':'.join(parts)}"
 
 
 def _required(key: str, value: str) -> Iterable[Problem]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, UnixSocketPlugin
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import convert, option_fields
 
 REQUIRED = {
@@ -13,6 +16,12 @@ REQUIRED = {
     "https2https": "localAddr",
     "tls2raw": "localAddr",
 }
+
+ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
+    ("unix_domain_socket", {"unixPath": "/run/a:b=c\\d"}, "unix:/run/a\\:b\\=c\\\\d"),
+    ("socks5", {}, "socks5:"),
+    ("socks5", {"username": "a:b", "password": "="}, "socks5:username=a\\:b:password=\\="),
+)
 
 
 class LocalPluginTests(SynchronousTestCase):
@@ -27,11 +36,10 @@ class LocalPluginTests(SynchronousTestCase):
                 self.assertEqual(list(convert({expected[0]: "x"}, cls).problems()), [])
 
     def test_endpoints(self) -> None:
-        """A unix socket is an endpoint, whatever its path; the others are none yet."""
-        self.assertEqual(UnixSocketPlugin(unix_path="/run/a:b=c\\d").endpoint, "unix:/run/a\\:b\\=c\\\\d")
-        for name, cls in PROXY_PLUGINS.items():
-            if name != "unix_domain_socket":
-                self.assertEqual(cls().endpoint, "")
+        """Each plugin that is there is an endpoint, whatever is in its keys."""
+        for name, table, endpoint in ENDPOINTS:
+            self.assertEqual(convert(table, PROXY_PLUGINS[name]).endpoint, endpoint)
+        self.assertEqual(PROXY_PLUGINS["virtual_net"]().endpoint, "")
 
     def test_keys(self) -> None:
         """Keys are spelled as in frp's files."""

@@ -1,0 +1,1 @@
+"""Tests for the local services that are built in."""

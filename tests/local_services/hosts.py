@@ -1,0 +1,86 @@
+"""A local service in memory: users on one side of it, what it reaches on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from zope.interface import implementer
+
+from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.pairs import PairLeg, leg_pair
+from relaykit.dataplane.protocols import ProtocolAcceptor
+from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.errors import ConnectionFailed
+from relaykit.interfaces import IFlow, ILocalHost, ILocalService, ISecureLeg, IStreamLeg
+from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from relaykit.values import Address, Origin
+
+__all__ = ["ALICE", "LocalScene"]
+
+ALICE = Origin(Address("198.51.100.7", 40001), Address("203.0.113.1", 6000))
+"""Who uses the services."""
+
+
+@implementer(ILocalHost)
+class LocalScene:
+    """What a service uses, and its users.
+
+    ``dialed`` are the services that it reached, as the far ends of its connections, by host and port;
+    ``failure`` is what dialing comes to, if it is not None, and ``waiting`` what it waits for.
+    """
+
+    def __init__(self, service: ILocalService) -> None:
+        self.service = service
+        self.network = MemoryNetwork()
+        self.dialed: list[tuple[str, MemoryLeg]] = []
+        self.announced: list[IStreamLeg] = []
+        self.failure: ConnectionFailed | None = None
+        self.waiting: Deferred[Any] | None = None
+        self.answers: Callable[[MemoryLeg], object] = lambda leg: None
+        """What a service that is reached does with its leg."""
+
+    @property
+    def reactor(self) -> IReactorTime:
+        """The clock of the scene."""
+        return self.network.clock
+
+    def connect(self, data: bytes = b"") -> tuple[PairLeg, RecordingReceiver]:
+        """A user of the service, who sends this first, and what it gets."""
+        near, far = leg_pair(self.network, ALICE)
+        self.service.serve(far, ALICE, self)
+        got = RecordingReceiver(near)
+        if data:
+            near.write(data)
+        self.network.flush()
+        return near, got
+
+    def dial(self, host: str, port: int) -> Deferred[IStreamLeg]:
+        return self.dial_local(f"{host}:{port}")
+
+    def dial_local(self, endpoint: str) -> Deferred[IStreamLeg]:
+        if self.waiting is not None:
+            return self.waiting
+        if self.failure is not None:
+            return fail(self.failure)
+        near, far = self.network.pair()
+        self.dialed.append((endpoint, far))
+        self.answers(far)
+        return succeed(near)
+
+    def announce(self, leg: IStreamLeg) -> None:
+        self.announced.append(leg)
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg) -> IFlow:
+        return CopyForwarder(self.network.clock.seconds).forward(near, far, True)
+
+    def speak(self, leg: IStreamLeg, factory: IProtocolFactory) -> None:
+        ProtocolAcceptor(self.network, factory).leg_accepted(leg, ALICE)
+
+    def tls_context(self, certificate: bytes, key: bytes, protocols: Sequence[bytes] = ()) -> Any:
+        return server_context(certificate, key, protocols=protocols)
+
+    def secured(self, leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
+        return start_tls(self.network, leg, context, server_side=True)
