@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
 
     def __init__(self, core: ServerRendezvous, clock: IReactorTime) -> None:
         super().__init__(core, clock, self._on_record)
+        self.outcomes: Counter[str] = Counter()
+        """How they have ended, by the reason."""
 
     def open(self, proxy: IRegisteredProxy, admit: Callable[[IInitiator], None]) -> IRendezvousPoint:
         return _RendezvousPoint(self, proxy, admit)
@@ -144,6 +147,7 @@ class RendezvousPoints(CoreDriver[RendezvousRecord]):
         return bool(deliveries)
 
     def _on_record(self, record: RendezvousRecord) -> None:
+        self.outcomes[record.why.value] += 1
         self.log.debug(
             "[{run}] [{proxy}] a rendezvous is over: {why}",
             run=record.initiator,

@@ -51,13 +51,14 @@ if TYPE_CHECKING:
         ISharedPath,
         IStreamLeg,
         ITlsTerms,
+        ITurns,
     )
     from relaykit.sansio.contract import Recognizer
     from relaykit.sansio.sources import Source
     from relaykit.server.admission import Slot
     from relaykit.values import Origin
 
-__all__ = ["BindPort", "BindRules", "Link"]
+__all__ = ["BindPort", "BindRules", "CarrierEntrance", "Link"]
 
 FIRST_BYTES_TIMEOUT_S = 10.0
 """Seconds that a peer has for the first bytes of each layer; frp's figure."""
@@ -87,7 +88,8 @@ class Link:
     be pinged, ``ping()`` does so, and fires with the next bytes that it sends; ``round_trip()`` fires when it
     has answered, and ``measured()`` is how many seconds that took the last time.  ``is_inside`` says that the
     peer is a part of this process, so that nobody can be in between; ``is_vouched`` that it has made sure who
-    its client is, which has nothing to prove any more.
+    its client is, which has nothing to prove any more.  ``carrier`` is the name of what it came by; empty for
+    none.
     """
 
     muxed: bool
@@ -97,6 +99,7 @@ class Link:
     ping: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     round_trip: Callable[[], Deferred[None]] | None = field(default=None, kw_only=True)
     measured: Callable[[], float | None] = field(default=lambda: None, kw_only=True)
+    carrier: str = field(default="", kw_only=True)
     is_inside: bool = field(default=False, kw_only=True)
     is_vouched: bool = field(default=False, kw_only=True)
     _on_admitted: Callable[[], None] = field(default=lambda: None, kw_only=True)
@@ -108,6 +111,9 @@ class Link:
             self.is_admitted = True
             self._on_admitted()
 
+
+TCP = "tcp"
+"""The carrier whose connections the bind port takes itself; those of others are recognized within."""
 
 OnOpened: TypeAlias = Callable[["IStreamLeg", "Origin", Link], None]
 
@@ -130,12 +136,63 @@ class _Streams:
 class IncomingConnection:
     """An accepted connection, until it is known who takes it; it has a slot among the pending ones until
     then, or until it is gone.
+
+    :ivar carrier: the name of the last carrier that has recognized it as its own, or handed it in.
     """
 
     leg: IStreamLeg
     origin: Origin
     slot: Slot
     secured: ISecureLeg | None = None
+    carrier: str = TCP
+
+
+@implementer(IAcceptHost)
+@frozen(eq=False)
+class CarrierEntrance:
+    """The bind port, as the accepting half of one carrier has it: what comes there is known by its name."""
+
+    _port: BindPort
+    _carrier: str
+
+    @property
+    def reactor(self) -> IReactorTime:
+        return self._port.reactor
+
+    @property
+    def turns(self) -> ITurns:
+        return self._port.turns
+
+    def entropy(self, count: int) -> bytes:
+        return self._port.entropy(count)
+
+    def recognize(self, recognizer: Recognizer, on_recognized: _OnRecognized, rank: Rank) -> None:
+        async def as_own(connection: IncomingConnection) -> IStreamLeg | None:
+            connection.carrier = self._carrier
+            return await on_recognized(connection)
+
+        self._port.recognize(recognizer, as_own, rank)
+
+    def ignore(self, recognizer: Recognizer) -> None:
+        self._port.ignore(recognizer)
+
+    def secure(self, leg: IStreamLeg) -> Deferred[ISecureLeg]:
+        return self._port.secure(leg)
+
+    def tls_terms(self) -> ITlsTerms:
+        return self._port.tls_terms()
+
+    def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
+        return self._port.listen_datagrams(port, acceptor)
+
+    def listen_endpoint(self, endpoint: IStreamServerEndpoint) -> IService:
+        return self._port.listen_endpoint(endpoint, self)
+
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+        self._port.leg_accepted(leg, origin, self._carrier)
+
+    def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureSession | None) -> None:
+        self._port.path_accepted(path, origin, secured, self._carrier)
 
 
 class _NotSecure(TransportSecurityError):
@@ -252,10 +309,10 @@ class BindPort(MultiService):
     def listen_datagrams(self, port: int, acceptor: IDatagramAcceptor) -> IListeningPort:
         return self._listen_datagrams(port, acceptor)
 
-    def listen_endpoint(self, endpoint: IStreamServerEndpoint) -> IService:
-        return EndpointPort(self._poller, endpoint, self)
+    def listen_endpoint(self, endpoint: IStreamServerEndpoint, taker: ILegAcceptor | None = None) -> IService:
+        return EndpointPort(self._poller, endpoint, taker or self)
 
-    def leg_accepted(self, leg: IStreamLeg, origin: Origin) -> None:
+    def leg_accepted(self, leg: IStreamLeg, origin: Origin, carrier: str = TCP) -> None:
         if self._comes_too_fast(source_of(origin)):
             self.log.warn(
                 "a connection from {origin} is dropped: too many come from there, where nobody is logged in",
@@ -268,12 +325,14 @@ class BindPort(MultiService):
             return
         slot = self._admit(origin, leg.abort, self._is_scarce(leg))
         leg.when_gone(slot.release)
-        connection = IncomingConnection(leg, origin, slot)
+        connection = IncomingConnection(leg, origin, slot, carrier=carrier)
         Deferred.fromCoroutine(self._recognize(connection)).addErrback(self._not_recognized, connection)
 
-    def path_accepted(self, path: ISharedPath, origin: Origin, secured: ISecureSession | None) -> None:
+    def path_accepted(
+        self, path: ISharedPath, origin: Origin, secured: ISecureSession | None, carrier: str = ""
+    ) -> None:
         slot = self._admit(origin, path.close)
-        self._serve_path(path, origin, slot, secured)
+        self._serve_path(path, origin, slot, secured, carrier)
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -327,7 +386,7 @@ class BindPort(MultiService):
     async def _on_mux(self, connection: IncomingConnection) -> None:
         self._check_security(connection, Spoken.MUX)
         mux = MuxLink(connection.leg, MuxRole.SERVER, self._poller, self.reactor, self.rules.mux_keepalive_s)
-        self._serve_path(mux, connection.origin, connection.slot, connection.secured)
+        self._serve_path(mux, connection.origin, connection.slot, connection.secured, connection.carrier)
 
     async def _on_wire(self, spoken: Spoken, connection: IncomingConnection) -> None:
         self._check_security(connection, spoken)
@@ -337,6 +396,7 @@ class BindPort(MultiService):
             secured is not None,
             leg.abort,
             exporter=channel_binding(secured or leg),
+            carrier=connection.carrier,
             on_admitted=connection.slot.release,
         )
         self.on_opened(leg, connection.origin, link)
@@ -354,7 +414,7 @@ class BindPort(MultiService):
             )
 
     def _serve_path(
-        self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureSession | None
+        self, path: ISharedPath, origin: Origin, slot: Slot, secured: ISecureSession | None, carrier: str
     ) -> None:
         path.restrict(STREAMS_BEFORE_LOGIN, STREAMS_TRIED_BEFORE_LOGIN, BYTES_BEFORE_LOGIN)
 
@@ -370,6 +430,7 @@ class BindPort(MultiService):
             ping=path.ping,
             round_trip=path.round_trip,
             measured=lambda: path.round_trip_s if IMeasuredPath.providedBy(path) else None,
+            carrier=carrier,
             on_admitted=on_admitted,
         )
         path.accept_legs(_Streams(self, link, origin), at_once=False)

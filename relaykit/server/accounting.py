@@ -99,6 +99,8 @@ class Accounting:
     """
 
     observers: Observers
+    moved_by_carrier: dict[str, tuple[int, int]] = field(factory=dict, init=False)
+    """Bytes of users who are gone, to clients and to users, by what the clients came by."""
     _wall_clock: Callable[[], float]
     _proxies: dict[str, ProxyTotals] = field(factory=dict, init=False)
     _gone: OrderedDict[str, ProxyTotals] = field(factory=OrderedDict, init=False)
@@ -210,9 +212,16 @@ class Accounting:
         self.observers.tell(event)
 
     def user_left(
-        self, totals: ProxyTotals, client: ClientIdentity, origin: Origin, traffic: Traffic
+        self,
+        totals: ProxyTotals,
+        client: ClientIdentity,
+        origin: Origin,
+        traffic: Traffic,
+        carrier: str,
     ) -> None:
-        """A user is gone."""
+        """A user is gone, of a client that came by a carrier."""
+        to_client, to_user = self.moved_by_carrier.get(carrier, (0, 0))
+        self.moved_by_carrier[carrier] = to_client + traffic.near_to_far, to_user + traffic.far_to_near
         totals.current -= 1
         totals.traffic_in += traffic.near_to_far
         totals.traffic_out += traffic.far_to_near

@@ -36,7 +36,7 @@ from relaykit.sansio.control.server_opening import ServerOpening
 from relaykit.sansio.control.session import Heartbeat, SessionSettings
 from relaykit.sansio.control.texts import PeerTexts
 from relaykit.sansio.nat.server_rendezvous import ServerRendezvous
-from relaykit.server.acceptor import BindPort, BindRules
+from relaykit.server.acceptor import BindPort, BindRules, CarrierEntrance
 from relaykit.server.accounting import Accounting
 from relaykit.server.admission import MAX_PENDING, most_asked
 from relaykit.server.binding import ServerBinding, load_or_create_salt
@@ -125,6 +125,7 @@ class ServerParts:
     _shared_ports: SharedPorts
     probes: Probes
     _entrance_host: EntranceHost
+    _rendezvous: RendezvousPoints
     _bind_port: IListeningPort | None = field(default=None, init=False)
     _stun: RelayStun | None = field(default=None, init=False)
 
@@ -318,6 +319,20 @@ class ServerParts:
         """Gives back what the data plane holds, once its last leg is gone."""
         self.data_plane.close()
 
+    def queues(self) -> dict[str, int]:
+        """How long each queue is, by what waits in it."""
+        return {
+            "users": sum(each.is_waiting for each in self.registry.flows()),
+            "work_connections": sum(each.idle_work for each in self.sessions),
+            "registrations": sum(each.waiting_steps for each in self.sessions),
+            "connections": self._acceptor.pending,
+            "probes": self.probes.waiting,
+        }
+
+    def rendezvous_outcomes(self) -> Mapping[str, int]:
+        """How rendezvous of two clients have ended, by the reason."""
+        return self._rendezvous.outcomes
+
     def stun_ports(self) -> Sequence[int]:
         """The ports of the STUN server, if there is one."""
         return () if self._stun is None else self._stun.ports
@@ -421,7 +436,8 @@ class Composition:
                 self.log.error("{reason}", reason=str(error), problem=error.problem)
                 continue
             options = carrier_options(config.transport, carrier.table, carrier.accept_options)
-            carrier.make_acceptor(options, port, acceptor).setServiceParent(acceptor)
+            entrance = CarrierEntrance(acceptor, reference.name)
+            carrier.make_acceptor(options, port, entrance).setServiceParent(acceptor)
         parts: ServerParts = ServerParts(
             tls=tls,
             rules=rules,
@@ -438,6 +454,7 @@ class Composition:
             composition=self,
             network=network,
             shared_ports=shared_ports,
+            rendezvous=rendezvous,
             probes=Probes(
                 lambda proxy: self.types.get(proxy.type),
                 lambda: iter(registry),

@@ -275,6 +275,11 @@ class Probes(Service):
         for each in list(self._asked.values()):
             each.probing.cancel()
 
+    @property
+    def waiting(self) -> int:
+        """How many proxies are being probed, or wait for that."""
+        return len(self._asked)
+
     def change(self, interval_s: float) -> None:
         """Begins rounds so many seconds apart from now on."""
         if interval_s != self._interval_s:

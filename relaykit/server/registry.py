@@ -95,6 +95,10 @@ class ProxySession(WorkSource, Protocol):
     def extensions(self) -> frozenset[str]:
         """What was agreed on with the client."""
 
+    @property
+    def carrier(self) -> str:
+        """The name of what the client came by."""
+
     def is_alive(self) -> Deferred[bool]:
         """Whether the client gives a sign of life within some seconds."""
 
@@ -232,7 +236,7 @@ class RegisteredProxy:
     def flow_ended(self, flow: ProxyFlow, traffic: Traffic) -> None:
         """A user is gone, or could not be served."""
         self.flows.discard(flow)
-        self._accounting.user_left(self.totals, self.identity, flow.origin, traffic)
+        self._accounting.user_left(self.totals, self.identity, flow.origin, traffic, self.session.carrier)
         if not self.flows:
             self._on_idle(self)
 
@@ -360,6 +364,16 @@ class Registry:
         """The flows of all proxies, also of those that are gone."""
         for proxy in (*self._proxies.values(), *self._withdrawn):
             yield from tuple(proxy.flows)
+
+    def moved_by_carrier(self) -> dict[str, tuple[int, int]]:
+        """Bytes to clients and to users, present ones included, by what the clients came by."""
+        moved = dict(self._accounting.moved_by_carrier)
+        for proxy in (*self._proxies.values(), *self._withdrawn):
+            for flow in proxy.flows:
+                to_clients, to_users = moved.get(proxy.session.carrier, (0, 0))
+                to_client, to_user = flow.moved()
+                moved[proxy.session.carrier] = to_clients + to_client, to_users + to_user
+        return moved
 
     async def visit(self, name: str, visit: IVisit) -> None:
         """Hands a visit to the proxy of this name.

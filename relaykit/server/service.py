@@ -232,7 +232,10 @@ class RelayServer(MultiService):
         if parts is not None:
             for each in parts.accounting.clients():
                 session = None if each.disconnected_at else parts.sessions.get(each.login.client.run_id)
-                yield ClientStatus.of(each, None if session is None else session.round_trip_s)
+                if session is None:
+                    yield ClientStatus.of(each, "", None)
+                else:
+                    yield ClientStatus.of(each, session.carrier, session.round_trip_s)
 
     def counts(self) -> tuple[int, int, int]:
         """How many clients are logged in, proxies are registered and users are served at the moment."""
@@ -244,6 +247,18 @@ class RelayServer(MultiService):
     def traffic(self) -> FlowCounts:
         """What is moved, and was moved up to now, of all users together."""
         return FlowCounts() if self._parts is None else self._parts.data_plane.counts()
+
+    def queues(self) -> Mapping[str, int]:
+        """How long each queue is, by what waits in it."""
+        return {} if self._parts is None else self._parts.queues()
+
+    def rendezvous_outcomes(self) -> Mapping[str, int]:
+        """How rendezvous of two clients have ended up to now, by the reason."""
+        return {} if self._parts is None else self._parts.rendezvous_outcomes()
+
+    def moved_by_carrier(self) -> Mapping[str, tuple[int, int]]:
+        """Bytes to clients and to users, by what the clients came by."""
+        return {} if self._parts is None else self._parts.registry.moved_by_carrier()
 
     def proxy_counts(self) -> list[ProxyCounts]:
         """How all proxies fare, those that are open first; for thousands of them in some milliseconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -189,6 +189,21 @@ class Session:
     def extensions(self) -> frozenset[str]:
         """What was agreed on with this client."""
         return self._core.extensions
+
+    @property
+    def carrier(self) -> str:
+        """The name of what it came by."""
+        return self._link.carrier
+
+    @property
+    def idle_work(self) -> int:
+        """How many work connections wait for a user."""
+        return self._work.idle
+
+    @property
+    def waiting_steps(self) -> int:
+        """How many registrations and withdrawals wait for their turn."""
+        return len(self._steps)
 
     @property
     def round_trip_s(self) -> float | None:
@@ -508,6 +523,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
 
     def get(self, run_id: str) -> Session | None:
         """The session of this run id, if it is logged in."""

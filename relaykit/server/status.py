@@ -35,6 +35,7 @@ class ClientStatus:
     :ivar wire: the version of the wire that it speaks.
     :ivar bound: whether its login is bound to its TLS session.
     :ivar disconnected_at: None while it is logged in.
+    :ivar carrier: the name of what it came by; empty when it is gone.
     :ivar round_trip_s: to it and back, in seconds, as measured last; None where that is not measured.
     :ivar last_end: why its last session ended, in words; empty before the first has.
     """
@@ -52,6 +53,7 @@ class ClientStatus:
     first_connected_at: float
     last_connected_at: float
     disconnected_at: float | None
+    carrier: str = ""
     round_trip_s: float | None = None
     last_end: str = ""
 
@@ -66,7 +68,7 @@ class ClientStatus:
         return f"{self.user}.{self.client_id}" if self.user else self.client_id
 
     @classmethod
-    def of(cls, totals: ClientTotals, round_trip_s: float | None) -> ClientStatus:
+    def of(cls, totals: ClientTotals, carrier: str, round_trip_s: float | None) -> ClientStatus:
         """The status of a client."""
         login = totals.login
         client = login.client
@@ -84,6 +86,7 @@ class ClientStatus:
             first_connected_at=totals.first_connected_at,
             last_connected_at=totals.last_connected_at,
             disconnected_at=totals.disconnected_at,
+            carrier=carrier,
             round_trip_s=round_trip_s,
             last_end="" if totals.end is None else totals.end.reason or totals.end.why.value,
         )

@@ -214,6 +214,11 @@ class WorkConnections:
         self._texts = texts
         self._timer = Timer(clock, self._wake)
 
+    @property
+    def idle(self) -> int:
+        """How many wait for a user."""
+        return self._pool.idle
+
     def start(self, extensions: Collection[str] = ()) -> None:
         """Asks for as many as the client, with which these extensions were agreed on, wants to keep ready."""
         self._extensions = extensions

@@ -16,7 +16,7 @@ from tests.integration.programs import (
     missing_frp,
     relaykit_command,
 )
-from tests.integration.relays import RelayTestCase, Table
+from tests.integration.relays import RelayTestCase, Table, Way
 from tests.integration.traffic import LOOPBACK, converse
 
 
@@ -101,6 +101,23 @@ class OwnMetricsTests(MetricsTestCase):
         self.assertEqual(only(samples, "relaykit_clients"), 1)
         self.assertEqual(only(samples, "relaykit_work_connection_wait_seconds_count"), 1)
         self.assertGreater(only(samples, "process_resident_memory_bytes"), 1e6)
+
+    def test_carriers(self) -> None:
+        """Bytes are told by what the client came by; within TLS, both kinds of WebSocket are one."""
+        service = self.start_service()
+        for carrier in ("tcp", "websocket", "wss", "quic", "kcp"):
+            with self.subTest(carrier=carrier):
+                way = Way("auto", tls=carrier != "wss", mux=True, carrier=carrier)
+                server = self.start_server({**self.table, **way.server(self.bind_port)})
+                (port,) = free_ports(1)
+                client = self.start_client(way.client, self.proxies([port, free_port()], service.port))
+                client.wait_for("start proxy success", 2)
+                converse(port)
+                seen = "websocket" if carrier == "wss" else carrier
+                moved = key("relaykit_carrier_bytes_total", carrier=seen, direction="out")
+                self.wait_for_it(lambda moved=moved: self.scrape().get(moved, 0) > 0)  # type: ignore[misc]
+                client.stop()
+                server.stop()
 
     def test_client(self) -> None:
         """A client tells of its session, and is not ready without one, nor with a proxy that is refused."""

@@ -143,9 +143,9 @@ class StcpVisitorTests(_StcpTestCase):
             visiting.dial(Origin(user))
             (flow,) = published.proxy.flows
             (served,) = published.host.flows.values()
-            self.assertEqual((flow.origin.visitor_user, served.visitor_user), (at_server, at_owner))
+            self.assertEqual((flow.origin.visitor_user, served.origin.visitor_user), (at_server, at_owner))
             self.assertEqual(flow.origin.source, visiting.connections[0].host)
-            self.assertEqual(served.source, flow.origin.source)
+            self.assertEqual(served.origin.source, flow.origin.source)
 
     def test_refused(self) -> None:
         """A refused user is let go; the log names the visitor and the reason, and not the key."""

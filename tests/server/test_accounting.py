@@ -61,9 +61,10 @@ class AccountingTests(SynchronousTestCase):
         self.accounting.user_arrived(totals, CLIENT, Origin())
         self.accounting.user_arrived(totals, CLIENT, Origin())
         self.assertEqual((totals.current, totals.connections), (2, 2))
-        self.accounting.user_left(totals, CLIENT, Origin(), Traffic(3, 5, 1.0, Ended.FINISHED))
+        self.accounting.user_left(totals, CLIENT, Origin(), Traffic(3, 5, 1.0, Ended.FINISHED), "quic")
         self.assertEqual((totals.current, totals.connections), (1, 2))
         self.assertEqual((totals.traffic_in, totals.traffic_out), (3, 5))
+        self.assertEqual(self.accounting.moved_by_carrier, {"quic": (3, 5)})
 
     def test_events_of_users(self) -> None:
         """Where somebody follows users, each is told of when it comes and goes; else no event is made."""
@@ -71,7 +72,7 @@ class AccountingTests(SynchronousTestCase):
         follower = Noting(follows_users=True)
         for count in (0, 2):
             self.accounting.user_arrived(totals, CLIENT, Origin())
-            self.accounting.user_left(totals, CLIENT, Origin(), Traffic(3, 5, 1.0, Ended.FINISHED))
+            self.accounting.user_left(totals, CLIENT, Origin(), Traffic(3, 5, 1.0, Ended.FINISHED), "quic")
             self.assertEqual(len(follower.told), count)
             self.observers.add(follower)
 

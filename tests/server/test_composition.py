@@ -97,7 +97,7 @@ class LoadBalancerTests(SynchronousTestCase):
         received = RecordingReceiver(user)
         self.relay.settle()
         self.assertEqual([flow.origin for flow in published.proxy.flows], [self.announced])
-        self.assertEqual(list(published.host.flows.values()), [self.announced])
+        self.assertEqual([each.origin for each in published.host.flows.values()], [self.announced])
         self.assertEqual(received.data, b"hello")
 
     def test_datagrams(self) -> None:

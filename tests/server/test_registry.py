@@ -84,6 +84,7 @@ class Session:
     half_close: bool = True
     takes_signals: bool = True
     extensions: frozenset[str] = frozenset()
+    carrier: str = "tcp"
     sent: list[Any] = field(factory=list)
 
     def want_work(self, seeker: WorkSeeker) -> None:

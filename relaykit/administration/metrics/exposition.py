@@ -5,6 +5,8 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/, text forma
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -60,34 +62,47 @@ class Exposition:
     _reactor: Any
     _sources: Sequence[Source]
     renamed: Sequence[str] = ()
-    _waiting: list[Deferred[bytes]] = field(factory=list, init=False)
+    _waiting: list[Deferred[_Texts]] = field(factory=list, init=False)
 
     def route(self) -> Route:
         """Where they are."""
         return Route(method="", path="/metrics", handler=self._answer)
 
     async def _answer(self, call: Call) -> Answer:
-        return Answer(type=_TYPE, body=await self._made())
+        text, compressed = await self._made()
+        if _ACCEPTS_GZIP.search(call.header("Accept-Encoding")) is None:
+            return Answer(type=_TYPE, body=text, headers={"Vary": "Accept-Encoding"})
+        headers = {"Vary": "Accept-Encoding", "Content-Encoding": "gzip"}
+        return Answer(type=_TYPE, body=compressed, headers=headers)
 
-    def _made(self) -> Deferred[bytes]:
-        made: Deferred[bytes] = Deferred()
+    def _made(self) -> Deferred[_Texts]:
+        made: Deferred[_Texts] = Deferred()
         if not self._waiting:
             taken = _Taken([each.take() for each in self._sources])
             call_in_thread(self._reactor, lambda: self._text(taken)).addBoth(self._tell)
         self._waiting.append(made)
         return made
 
-    def _text(self, taken: Any) -> bytes:
+    def _text(self, taken: Any) -> _Texts:
         text = generate_latest(taken)
         for name in self.renamed:
             for word in ("HELP", "TYPE"):
                 text = text.replace(f"# {word} {name}_total ".encode(), f"# {word} {name} ".encode(), 1)
-        return text
+        return text, gzip.compress(text, _LEVEL, mtime=0)
 
-    def _tell(self, result: bytes | Failure) -> None:
+    def _tell(self, result: _Texts | Failure) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(result)
 
+
+_ACCEPTS_GZIP = re.compile(r"(?:^|[,\s])(?:gzip|\*)\s*(?:,|;(?!\s*q=0(?:\.0*)?\s*(?:,|$))|$)")
+"""Source: RFC 9110 12.5.3."""
+
+_LEVEL = 1
+"""Of compression: the texts are names again and again, of which more effort saves little."""
+
+_Texts: TypeAlias = tuple[bytes, bytes]
+"""A text, and the same compressed."""
 
 _TYPE = f"{CONTENT_TYPE_PLAIN_0_0_4}; escaping=values"

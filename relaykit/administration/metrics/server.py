@@ -119,6 +119,8 @@ class ServerSource:
             ("users_waiting", "Users who wait for a work connection", waiting),
         )
         moved = (("in", flows.near_to_far), ("out", flows.far_to_near))
+        by_carrier, queues = server.moved_by_carrier(), server.queues()
+        rendezvous = dict(server.rendezvous_outcomes())
 
         def families() -> Iterator[Metric]:
             for name, text, value in looked_at:
@@ -127,6 +129,25 @@ class ServerSource:
             for direction, count in moved:
                 traffic.add_metric((direction,), count)
             yield traffic
+            carried = CounterMetricFamily(
+                "relaykit_carrier_bytes",
+                "Bytes that were moved, by what the clients came by",
+                labels=("carrier", "direction"),
+            )
+            for carrier, (to_clients, to_users) in sorted(by_carrier.items()):
+                carried.add_metric((carrier or "none", "in"), to_clients)
+                carried.add_metric((carrier or "none", "out"), to_users)
+            yield carried
+            waiting_ones = GaugeMetricFamily("relaykit_queue", "What waits at the moment", labels=("what",))
+            for what, length in queues.items():
+                waiting_ones.add_metric((what,), length)
+            yield waiting_ones
+            punched = CounterMetricFamily(
+                "relaykit_rendezvous", "Clients that met to make a direct path", labels=("outcome",)
+            )
+            for outcome, count in sorted(rendezvous.items()):
+                punched.add_metric((outcome,), count)
+            yield punched
             for counted in self._counted():
                 yield from counted.collect()
 

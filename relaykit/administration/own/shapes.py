@@ -127,7 +127,8 @@ class ServerProxies(Shape, frozen=True, kw_only=True):
 class ServerClient(Shape, frozen=True, kw_only=True):
     """A client of a server.
 
-    ``since`` is from when on it is connected, or not.  ``roundTripS`` is null where it is not measured, as
+    ``since`` is from when on it is connected, or not; ``carrier`` is what it came by, empty when it is gone.
+    ``roundTripS`` is null where it is not measured, as
     without mux.  ``lastEnd`` says why its last session ended, empty before the first has.
     """
 
@@ -140,6 +141,7 @@ class ServerClient(Shape, frozen=True, kw_only=True):
     version: str
     wire: int
     bound: bool
+    carrier: str
     round_trip_s: float | None
     last_end: str
 

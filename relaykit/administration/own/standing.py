@@ -176,6 +176,7 @@ def _client(status: ClientStatus) -> ServerClient:
         version=status.version,
         wire=status.wire,
         bound=status.bound,
+        carrier=status.carrier,
         round_trip_s=status.round_trip_s,
         last_end=status.last_end,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,9 +46,10 @@ class ExpositionTests(TestCase):
         self.source = Counted()
         self.exposition = Exposition(reactor, (self.source,), ("old",))
 
-    def scrape(self) -> Deferred[Any]:
+    def scrape(self, accepts: str = "") -> Deferred[Any]:
         """Somebody asks."""
-        answer: Any = self.exposition.route().handler(Call(path="/metrics"))
+        call = Call(path="/metrics", header=lambda name: accepts if name == "Accept-Encoding" else "")
+        answer: Any = self.exposition.route().handler(call)
         return Deferred.fromCoroutine(answer)
 
     async def test_text(self) -> None:
@@ -56,6 +58,19 @@ class ExpositionTests(TestCase):
         self.assertEqual(answer.type, "text/plain; version=0.0.4; charset=utf-8; escaping=values")
         self.assertEqual(read(answer.body)[key("asked")], 1)
         self.assertIn(b"# HELP old A name of old\n# TYPE old counter\n", answer.body)
+
+    async def test_compressed(self) -> None:
+        """Who takes gzip gets it, and nobody else does; what is in between is told that there are two."""
+        plain = await self.scrape()
+        for accepts in ("gzip", "identity, gzip;q=0.5", "deflate,gzip", "*", "gzip;q=1.0, br"):
+            answer = await self.scrape(accepts)
+            self.assertEqual(answer.headers["Content-Encoding"], "gzip", accepts)
+            self.assertIn(b"How often", gzip.decompress(answer.body))
+        for accepts in ("", "identity", "gzip;q=0", "gzip;q=0.0, br", "xgzip", "gzipx"):
+            answer = await self.scrape(accepts)
+            self.assertNotIn("Content-Encoding", answer.headers, accepts)
+            self.assertEqual(answer.headers["Vary"], "Accept-Encoding")
+        self.assertNotIn("Content-Encoding", plain.headers)
 
     async def test_together(self) -> None:
         """Who asks while an answer is made gets the same one; the next one gets another."""

@@ -6,12 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.administration.metrics.server import ServerSource
 from relaykit.errors import NoWorkConnection, ProxyRefusedError
-from relaykit.proxies import tcp
+from relaykit.options import VisitorCommon
+from relaykit.proxies import tcp, xtcp
 from relaykit.proxies.tcp import TcpOptions
+from relaykit.proxies.xtcp.options import XtcpOptions, XtcpVisitorOptions
 from relaykit.server import events
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.testing.relay import MemoryRelay, echoing
-from relaykit.values import ClientIdentity, Origin
+from relaykit.values import ClientIdentity, Origin, Secret
 from tests.administration.metrics.texts import Samples, key, only, samples_of
 
 
@@ -48,6 +50,37 @@ class ServerSourceTests(SynchronousTestCase):
         self.assertEqual(only(gone, "relaykit_user_seconds_count"), 1)
         self.assertEqual(only(gone, "relaykit_users_ended_total"), 1)
         self.assertEqual(gone[key("relaykit_logins_total", wire="v2")], 1)
+
+    def test_carriers_and_queues(self) -> None:
+        """Bytes are told by what the clients came by, and what waits by what it is."""
+        self.relay.publish(tcp.proxy_type, TcpOptions(remote_port=6000), local=echoing)
+        user = self.relay.dial(6000)
+        RecordingReceiver(user)
+        user.write(b"hello")
+        self.relay.settle()
+        for _ in range(2):
+            samples = self.scrape()
+            moved = key("relaykit_carrier_bytes_total", carrier="tcp", direction="out")
+            self.assertEqual(samples[moved], 5)
+            for what in ("users", "registrations", "connections", "probes"):
+                self.assertEqual(samples[key("relaykit_queue", what=what)], 0)
+            self.assertIn(key("relaykit_queue", what="work_connections"), samples)
+            user.abort()
+            self.relay.settle()
+
+    def test_rendezvous(self) -> None:
+        """Clients that met are told by what came of it."""
+        relay = self.relay
+        secret = Secret("k")
+        relay.publish(xtcp.proxy_type, XtcpOptions(secret_key=secret), name="x", local=echoing)
+        visiting = relay.visit(
+            xtcp.proxy_type,
+            VisitorCommon(name="v", server_name="x", bind_port=7100),
+            XtcpVisitorOptions(secret_key=secret),
+        )
+        visiting.dial()
+        relay.advance(1.0)
+        self.assertEqual(self.scrape()[key("relaykit_rendezvous_total", outcome="settled")], 1)
 
     def test_refused(self) -> None:
         """What is refused is counted by the id of its problem, whatever a stranger says."""

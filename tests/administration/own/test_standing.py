@@ -98,5 +98,5 @@ class StandingTests(SynchronousTestCase):
     def test_clients(self) -> None:
         """Clients are told, those that are gone, too, with why."""
         first, second = self.api.ask("GET", "/clients").json["items"]
-        self.assertEqual((first["connected"], first["lastEnd"]), (True, ""))
+        self.assertEqual((first["connected"], first["carrier"], first["lastEnd"]), (True, "tcp", ""))
         self.assertEqual(self.api.ask("GET", f"/clients?q={second['key']}").json["total"], 1)

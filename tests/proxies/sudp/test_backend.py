@@ -25,7 +25,7 @@ class DirectSudpBackendTests(DirectSudpTestCase):
     def test_two_visitors(self) -> None:
         """Users of two visitors who have one address are two users."""
         published, visiting, _ = self.begin()
-        (origin,) = visiting.host.flows.values()
+        (origin,) = (each.origin for each in visiting.host.flows.values())
         other = self.visit(direct=True)
         leg = other.dial_datagrams(Origin(origin.source, origin.destination))
         leg.send(b"x")

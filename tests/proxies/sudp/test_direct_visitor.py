@@ -64,8 +64,8 @@ class DirectPathTests(DirectSudpTestCase):
         """The service's end knows where a user is, whichever way they came."""
         published, visiting, _ = self.begin()
         User(self).asks(b"x")
-        known = {origin.visitor_user for origin in published.host.flows.values()}
-        self.assertEqual(known, {origin.source for origin in visiting.host.flows.values()})
+        known = {each.origin.visitor_user for each in published.host.flows.values()}
+        self.assertEqual(known, {each.origin.source for each in visiting.host.flows.values()})
 
     def test_lost(self) -> None:
         """When the path is lost the relay carries on from the next datagram, with the same socket."""

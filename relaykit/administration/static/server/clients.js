@@ -70,6 +70,7 @@ function Client({ name }) {
         ["User", told.user],
         ["Client id", told.clientID],
         ["First seen", moment(told.firstConnectedAt)],
+        ["Carrier", own?.carrier],
         ["Round trip", own?.roundTripS != null && `${(own.roundTripS * 1000).toFixed(1)} ms`],
         ["The last session ended", own?.lastEnd],
         [told.online ? "Logged in" : "Gone since", moment(told.online ? told.lastConnectedAt : told.disconnectedAt)],
