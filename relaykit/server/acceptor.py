@@ -137,7 +137,7 @@ class IncomingConnection:
     """An accepted connection, until it is known who takes it; it has a slot among the pending ones until
     then, or until it is gone.
 
-    :ivar carrier: the name of the last carrier that has recognized it as its own, or handed it in.
+    :ivar carrier: the name of the carrier that has recognized it as its own, or handed it in.
     """
 
     leg: IStreamLeg
@@ -168,7 +168,9 @@ class CarrierEntrance:
 
     def recognize(self, recognizer: Recognizer, on_recognized: _OnRecognized, rank: Rank) -> None:
         async def as_own(connection: IncomingConnection) -> IStreamLeg | None:
-            connection.carrier = self._carrier
+            # TLS may be within another carrier, too, which is what counts then.
+            if connection.carrier == TCP:
+                connection.carrier = self._carrier
             return await on_recognized(connection)
 
         self._port.recognize(recognizer, as_own, rank)
