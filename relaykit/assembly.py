@@ -56,6 +56,7 @@ __all__ = [
     "ClientAssembly",
     "RoleFiles",
     "ServerAssembly",
+    "check_ssh_gateway",
     "load_files",
     "read_client",
     "read_secret_file",
@@ -127,7 +128,7 @@ class _Assembly(Generic[LoadedT]):
         """
         loaded = with_credentials(loaded, environ)
         _check_tls_files(loaded)
-        _check_gateway(loaded)
+        check_ssh_gateway(loaded)
         config = loaded.config
         token = read_secret_file(token_file) if token_file else resolve_token(config.auth, environ=environ)
         state = StateDirectory.find(state_dir or config.state_dir, environ)
@@ -385,15 +386,18 @@ def _check_tls_files(loaded: LoadedServer | LoadedClient) -> None:
                 raise
 
 
-def _check_gateway(loaded: LoadedServer | LoadedClient) -> None:
+def check_ssh_gateway(loaded: LoadedServer | LoadedClient) -> None:
     """Finds out whether the SSH gateway that a server's file asks for can be there.
 
     :raises RelaykitError: it cannot.
     """
-    if isinstance(loaded, LoadedServer) and loaded.config.ssh_tunnel_gateway.bind_port > 0:
-        lacking = lacks()
-        if lacking:
-            raise RelaykitError(f"sshTunnelGateway.bindPort: {lacking}", problem="ssh-library")
+    if not isinstance(loaded, LoadedServer) or loaded.config.ssh_tunnel_gateway.bind_port <= 0:
+        return
+    if lacking := lacks():
+        raise RelaykitError(f"sshTunnelGateway.bindPort: {lacking}", problem="ssh-library")
+    from relaykit.ssh_gateway.host_key import look
+
+    look(loaded.config.ssh_tunnel_gateway)
 
 
 def with_credentials(loaded: LoadedT, environ: Mapping[str, str]) -> LoadedT:

@@ -13,6 +13,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from relaykit.assembly import (
     RoleFiles,
+    check_ssh_gateway,
     load_files,
     read_secret_file,
     tls_files,
@@ -62,6 +63,7 @@ def file_findings(
     warnings: list[ConfigurationProblem] = []
     problems = [
         *_token_problems(loaded.config.auth, token_file, environ),
+        *_gateway_problems(loaded),
         *_tls_problems(loaded, lambda what: warnings.append(ConfigurationProblem(what=what, file=path))),
     ]
     return Verdict(tuple(ConfigurationProblem(what=each, file=path) for each in problems), tuple(warnings))
@@ -78,6 +80,14 @@ def _tls_problems(loaded: LoadedServer | LoadedClient, warn: Callable[[str], Non
             continue
         for warning, _ in each.warnings(contents, now):
             warn(warning)
+
+
+def _gateway_problems(loaded: LoadedServer | LoadedClient) -> Iterator[str]:
+    """Why the server would have no SSH gateway."""
+    try:
+        check_ssh_gateway(loaded)
+    except RelaykitError as error:
+        yield str(error)
 
 
 def _token_problems(auth: Auth, token_file: str, environ: Mapping[str, str]) -> Iterator[str]:

@@ -15,9 +15,13 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.assembly import LARGEST_SECRET_FILE, RoleFiles, read_client, read_secret_file, read_server
+from relaykit.config.load import load_server
 from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import RelaykitError, TransportSecurityError
+from relaykit.plugins import ProxyTypes
+from relaykit.ssh_gateway import library
 from relaykit.values import Secret
+from relaykit.verifying import file_findings
 from tests.certificates.made import DAY, ca, made
 
 
@@ -104,6 +108,28 @@ class ReadTests(SynchronousTestCase):
                     self.assertIn(f"transport.tls.trustedCaFile: {file} ", str(error))
                 else:
                     read(files)
+
+    def test_ssh_gateway(self) -> None:
+        """A server whose gateway lacks its library, or its key, is refused, and so says verifying."""
+        key = self.file("key", "junk")
+        text = 'auth.token = "s"\nsshTunnelGateway.bindPort = 2200\n'
+        named = self.file("named.toml", f'{text}sshTunnelGateway.privateKeyFile = "{key}"\n')
+        plain = self.file("plain.toml", text)
+        read_server(RoleFiles(config=plain, environ={}))
+        self.assert_refused(named, f"sshTunnelGateway.privateKeyFile: {key} holds no private key")
+        self.patch(library, "_NEEDED", ("no_such_library",))
+        self.assert_refused(plain, "sshTunnelGateway.bindPort: needs no_such_library")
+        self.file("plain.toml", 'auth.token = "s"\n')
+        read_server(RoleFiles(config=plain, environ={}))
+
+    def assert_refused(self, path: str, text: str) -> None:
+        """No server is made of this file, and verifying says why."""
+        self.assertIn(
+            text, str(self.assertRaises(RelaykitError, read_server, RoleFiles(config=path, environ={})))
+        )
+        loaded = load_server(path, types=ProxyTypes.installed(), environ={})
+        (problem,) = file_findings(loaded, path, "", {}).problems
+        self.assertIn(text, problem.what)
 
     def test_open_state(self) -> None:
         """A state directory that others can use is warned about when a role begins."""

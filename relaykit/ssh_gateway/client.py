@@ -101,6 +101,8 @@ class GatewayClient:
         self._tunnel: Tunnel | None = None
         self._is_leaving = False
         self._pinged = False
+        self._has_line = False
+        """Whether the line about users has been shown, which is not ended."""
         self._deadline = Timer(clock, self._late)
         self._keep_alive = Timer(clock, self._ask_for_life)
         self._show = Timer(clock, self._show_users)
@@ -108,6 +110,7 @@ class GatewayClient:
             settings.host_keys,
             origin.source,
             clock,
+            self._host.turns,
             lambda: UserAuthentication(settings.keys, self._on_admitted),
             self._writable_changed,
             self._lost,
@@ -242,6 +245,7 @@ class GatewayClient:
             return
         terminal = connection.terminal
         if terminal.size is not None and terminal.size.columns > 0:
+            self._has_line = True
             users = tunnel.users
             terminal.show_line(
                 texts.users_line(users.present, users.total, *tunnel.moved(), terminal.size.columns - 1)
@@ -289,6 +293,8 @@ class GatewayClient:
         if terminal is None:
             self._transport.sendDisconnect(DISCONNECT_BY_APPLICATION, text.encode("utf-8", "replace"))
         else:
+            if self._has_line:
+                terminal.say("")
             if text:
                 terminal.say(text)
             terminal.leave(status)

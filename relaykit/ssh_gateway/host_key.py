@@ -15,7 +15,7 @@ from relaykit.errors import RelaykitError
 from relaykit.replacing import replace_file
 from relaykit.state import StateDirectory, StateUnavailable
 
-__all__ = ["FILE_NAME", "load_or_create"]
+__all__ = ["FILE_NAME", "load_or_create", "look"]
 
 log = Logger()
 
@@ -39,12 +39,23 @@ def load_or_create(config: SshTunnelGateway, state: StateDirectory | None) -> Ke
 
     :raises RelaykitError: a file that is named cannot be used.
     """
+    found = look(config)
+    if found is not None:
+        return found
+    if config.auto_gen_private_key_path not in ("", _OF_FRP):
+        return _made_at(Path(config.auto_gen_private_key_path))
+    return _kept(state)
+
+
+def look(config: SshTunnelGateway) -> Key | None:
+    """The key that is in a file which the configuration names; None where one is to be made or kept.
+
+    :raises RelaykitError: the file cannot be used.
+    """
     if config.private_key_file:
         return _read(Path(config.private_key_file), "privateKeyFile")
     path = Path(config.auto_gen_private_key_path or _OF_FRP)
-    if config.auto_gen_private_key_path not in ("", _OF_FRP) or _has_content(path):
-        return _read(path, "autoGenPrivateKeyPath") if _has_content(path) else _made_at(path)
-    return _kept(state)
+    return _read(path, "autoGenPrivateKeyPath") if _has_content(path) else None
 
 
 def _kept(state: StateDirectory | None) -> Key:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.conch.error import ConchError
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.internet.defer import Deferred
 
 from relaykit.dataplane.legs import StreamLeg
 from relaykit.dataplane.sockets import FLUSH_LINGER_S
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, RelaykitError, SessionLost
 from relaykit.escaping import told
 from relaykit.ssh_gateway.quiet import QUIET
 from relaykit.values import LOST_LINGER_S, Ended
@@ -93,7 +94,8 @@ class ChannelHost(Protocol):
 class ForwardedChannel(SSHChannel):
     """A channel to the local service of the client; ``opened`` fires with its leg.
 
-    ``opened`` fails with ConnectionFailed where the client, or its local service, refuses.
+    ``opened`` fails with ConnectionFailed where the client, or its local service, refuses, and with
+    SessionLost where the client goes.
     """
 
     name = b"forwarded-tcpip"
@@ -115,9 +117,7 @@ class ForwardedChannel(SSHChannel):
     def openFailed(self, reason: Any) -> None:
         self.host.gone(self)
         if not self.opened.called:
-            why = reason.args[0] if reason.args else b""
-            text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(reason)
-            self.opened.errback(ConnectionFailed(f"the ssh client opened no channel: {told(text)}"))
+            self.opened.errback(_refusal(reason))
 
     def addWindowBytes(self, data: int) -> None:
         self.remoteWindowLeft += data
@@ -160,6 +160,15 @@ class ForwardedChannel(SSHChannel):
     def _given_up(self, _opened: Deferred[IStreamLeg]) -> None:
         """Nobody waits for the channel any more: it is closed as soon as it is open."""
         self.leg.abort()
+
+
+def _refusal(reason: Exception) -> RelaykitError:
+    """Why there is no channel."""
+    if not isinstance(reason, ConchError):
+        return SessionLost("the ssh client is gone")
+    why = reason.args[0]
+    text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+    return ConnectionFailed(f"the ssh client opened no channel: {told(text)}")
 
 
 class ChannelLeg(StreamLeg):

@@ -18,7 +18,7 @@ from twisted.conch.ssh.transport import (
     MSG_SERVICE_ACCEPT,
     SSHServerTransport,
 )
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,6 +26,7 @@ from zope.interface import implementer
 from relaykit.escaping import told
 from relaykit.sansio.points import Points
 from relaykit.ssh_gateway.algorithms import CIPHERS, COMPRESSIONS, KEY_EXCHANGES, MACS, USER_SIGNATURES
+from relaykit.ssh_gateway.gathering import GatheredOutput
 from relaykit.ssh_gateway.quiet import QUIET
 from relaykit.timer import Timer
 from relaykit.values import host_of
@@ -33,6 +34,7 @@ from relaykit.values import host_of
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
+    from relaykit.interfaces import ITurns
     from relaykit.values import Address
 
 __all__ = ["KEY_EXCHANGE_S", "GatewayTransport", "HostKeys"]
@@ -94,6 +96,7 @@ class GatewayTransport(SSHServerTransport):
         keys: HostKeys,
         peer: Address | None,
         clock: IReactorTime,
+        turns: ITurns,
         make_authentication: Callable[[], SSHService],
         on_writable: Callable[[bool], object],
         on_lost: Callable[[], object],
@@ -110,6 +113,7 @@ class GatewayTransport(SSHServerTransport):
         self._exchanges = Points(MOST_EXCHANGES, EXCHANGES_PER_S, clock.seconds())
         self._exchanging = Timer(clock, self.abort)
         self._clock = clock
+        self._turns = turns
 
     @property
     def is_writable(self) -> bool:
@@ -121,6 +125,10 @@ class GatewayTransport(SSHServerTransport):
         return self.transport
 
     # --- the protocol -----------------------------------------------------------------------------
+
+    def makeConnection(self, transport: ITransport) -> None:
+        gathered: Any = GatheredOutput(transport, self._turns)
+        super().makeConnection(gathered)
 
     def connectionMade(self) -> None:
         self._connection.registerProducer(self, True)

@@ -16,7 +16,13 @@ from relaykit import __version__
 from relaykit.authentication import TokenProver
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.driver import LegDriver
-from relaykit.errors import LocalProtocolError, RelaykitError, RemoteProtocolError, ended_by
+from relaykit.errors import (
+    ConnectionFailed,
+    LocalProtocolError,
+    RelaykitError,
+    RemoteProtocolError,
+    ended_by,
+)
 from relaykit.sansio.control import events
 from relaykit.sansio.control.client_control import ClientControl
 from relaykit.sansio.control.client_opening import Refusal, open_work, work_answer
@@ -211,7 +217,7 @@ class Tunnel:
             return
         try:
             local = await self._open_leg(answer.origin).addTimeout(OPEN_CHANNEL_S, self._clock)
-        except (RelaykitError, DeadlinePassed) as error:
+        except (ConnectionFailed, DeadlinePassed) as error:
             work.close()
             self._unserved(error, answer.origin)
             return

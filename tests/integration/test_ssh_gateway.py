@@ -24,6 +24,7 @@ from tests.integration.programs import (
     relaykit_command,
 )
 from tests.integration.relays import NOTHING, RelayTestCase, Table
+from tests.integration.terminals import TerminalTestCase
 from tests.integration.traffic import (
     FROM_SERVICE,
     FROM_USER,
@@ -48,6 +49,12 @@ SLOW_MOST_BYTES = 60 * 1024 * 1024
 """How much the server may grow by for users who do not read: their windows, and what was there before."""
 
 ANNOUNCED = "RemoteAddress: "
+
+
+def answer_hello(connection: socket.socket) -> None:
+    """Answers a request of HTTP."""
+    take_head(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 
 
 class GatewayTestCase(RelayTestCase):
@@ -117,6 +124,39 @@ class GatewayTestCase(RelayTestCase):
         return f"-oIdentityFile={path}", Path(f"{path}.pub").read_text()
 
 
+class ScreenTests(TerminalTestCase):
+    """What is shown on a terminal, by the files of the documentation."""
+
+    def test_site(self) -> None:
+        """A code of the URL, users as they come, and Ctrl+C, which ends it."""
+        need("ssh")
+        service = Service(answer_hello)
+        self.addCleanup(service.stop)
+        http_port = free_port()
+        self.replace("7000", free_port())
+        self.replace("2200", free_port())
+        self.replace("8080", service.port)
+        self.replace("80", http_port)
+        self.replace("put the token of the server here", WORD)
+        self.replace("TOKEN", WORD)
+        self.copy("only-ssh/server.toml")
+        self.begin("relaykit server -c server.toml").wait_for("started successfully")
+        (self.folder / "ssh_config").write_text(
+            f"Host relay.example\n HostName {LOOPBACK}\n StrictHostKeyChecking no\n LogLevel ERROR\n"
+            " UserKnownHostsFile /dev/null\n"
+        )
+        self.command("ssh", f'exec {path_of("ssh")} -t -F ssh_config "$@"')
+        self.run_in_terminal(self.listing("only-ssh/site.sh"))
+        shown = self.seen(f"http://demo.relay.example:{http_port}", "0 users now, 0 in all")
+        self.assertIn("\u2580", shown)
+        with dial(http_port) as user:
+            user.sendall(b"GET / HTTP/1.1\r\nHost: demo.relay.example\r\nConnection: close\r\n\r\n")
+            self.assertTrue(receive_exactly(user, 10_000).endswith(b"hello"))
+        self.seen("1 in all")
+        self.tmux("send-keys", "C-c")
+        self.seen("status 0")
+
+
 class TypeTests(GatewayTestCase):
     """Each type of proxy."""
 
@@ -141,12 +181,7 @@ class TypeTests(GatewayTestCase):
 
     def test_http(self) -> None:
         """A site, by the line of the documentation."""
-
-        def answer(connection: socket.socket) -> None:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-
-        site = self.start_service(answer)
+        site = self.start_service(answer_hello)
         line = (LISTINGS / "only-ssh/site.sh").read_text()
         command = line.partition("2200 ")[2].replace("TOKEN", WORD)
         ssh = self.published(command, site)

@@ -243,3 +243,4 @@ class TerminalTests(SynchronousTestCase):
         ssh.session.write(b"\x03")
         self.scene.flush()
         self.assertEqual((len(self.scene.registry), ssh.status), (0, 0))
+        self.assertTrue(ssh.shown.endswith("\x1b[K\r\n"))

@@ -11,7 +11,7 @@ from twisted.conch.ssh.common import NS
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, SessionLost
 from relaykit.ssh_gateway import connection
 from relaykit.ssh_gateway.connection import Forward
 from relaykit.values import Address, Origin
@@ -83,7 +83,7 @@ class ConnectionTests(SynchronousTestCase):
         opening = self.scene.connection.open_leg(Forward(b"", 80), USER)
         self.scene.client.leg.abort()
         self.scene.flush()
-        self.failureResultOf(opening, ConnectionFailed)
+        self.failureResultOf(opening, SessionLost)
 
 
 class ForwardTests(SynchronousTestCase):
