@@ -78,7 +78,6 @@ class GatewayConnection(SSHConnection):
         self._lower: GatewayTransport = transport
         self._user = user
         self._forwarded: set[ForwardedChannel] = set()
-        self._pings: list[Deferred[None]] = []
 
     # --- for the gateway --------------------------------------------------------------------------
 
@@ -97,10 +96,14 @@ class GatewayConnection(SSHConnection):
         return channel.opened
 
     def ping(self) -> Deferred[None]:
-        """Has the client answer; fires when it does.  Source: the keep-alives of OpenSSH."""
+        """Has the client answer; fires with the next bytes that it sends, and never without any.
+
+        Source: the keep-alives of OpenSSH.
+        """
         asked: Deferred[Any] = self.sendGlobalRequest(_KEEP_ALIVE, b"", wantReply=1)
-        # A client that does not know the request says so, and lives.
-        return asked.addErrback(lambda _: None).addCallback(lambda _: None)
+        # A client that does not know the request says so, and one that is gone answers nothing.
+        asked.addErrback(lambda _: None)
+        return self._lower.next_bytes()
 
     def writable_changed(self, is_writable: bool) -> None:
         """Channels may send again, or may not."""

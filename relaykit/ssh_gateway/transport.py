@@ -18,6 +18,7 @@ from twisted.conch.ssh.transport import (
     MSG_SERVICE_ACCEPT,
     SSHServerTransport,
 )
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -110,6 +111,7 @@ class GatewayTransport(SSHServerTransport):
         self._on_lost = on_lost
         self._is_full = False
         self._unread_bytes = 0
+        self._waiting: list[Deferred[None]] = []
         self._exchanges = Points(MOST_EXCHANGES, EXCHANGES_PER_S, clock.seconds())
         self._exchanging = Timer(clock, self.abort)
         self._clock = clock
@@ -124,6 +126,12 @@ class GatewayTransport(SSHServerTransport):
     def _connection(self) -> Any:
         return self.transport
 
+    def next_bytes(self) -> Deferred[None]:
+        """Fires when the client says anything; never, where it does not."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
     # --- the protocol -----------------------------------------------------------------------------
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -137,6 +145,9 @@ class GatewayTransport(SSHServerTransport):
     def dataReceived(self, data: bytes) -> None:
         if self.is_over:
             return
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
         try:
             super().dataReceived(data)
         except Exception as error:
@@ -145,6 +156,7 @@ class GatewayTransport(SSHServerTransport):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.is_over = True
+        self._waiting.clear()
         self._exchanging.stop()
         service, self.service = self.service, None
         if service is not None:

@@ -194,6 +194,19 @@ class LifeTests(SynchronousTestCase):
         self.assertFalse(ssh.is_lost)
         self.assertEqual(len(self.scene.registry), 1)
 
+    def test_busy(self) -> None:
+        """Who sends much is alive, though the answer comes late, behind all that."""
+        ssh = self.scene.ssh(COMMAND)
+        self.scene.dial(6000)
+        (service,) = ssh.services
+        self.patch(type(service.conn), "ssh_GLOBAL_REQUEST", lambda connection, packet: None)
+        for _ in range(20):
+            self.scene.advance(KEEP_ALIVE_S / 2)
+            service.write(b"busy")
+        self.assertFalse(ssh.is_lost)
+        self.scene.advance(3 * KEEP_ALIVE_S)
+        self.assertTrue(ssh.is_lost)
+
     def test_silent(self) -> None:
         """Who does not answer any more is dropped, and what it had is free."""
         ssh = self.scene.ssh(COMMAND)
