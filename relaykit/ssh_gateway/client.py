@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
-from twisted.conch.ssh.transport import DISCONNECT_BY_APPLICATION, DISCONNECT_TOO_MANY_CONNECTIONS
+from twisted.conch.ssh.transport import DISCONNECT_BY_APPLICATION
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -15,6 +15,8 @@ from relaykit.ssh_gateway import texts
 from relaykit.ssh_gateway.asking import CommandRefused, TunnelRequest, UsageAsked, read_command
 from relaykit.ssh_gateway.authentication import Admitted, UserAuthentication
 from relaykit.ssh_gateway.connection import Forward, GatewayConnection
+from relaykit.ssh_gateway.keep_alive import KeepAlive
+from relaykit.ssh_gateway.screen import Screen
 from relaykit.ssh_gateway.transport import GatewayTransport
 from relaykit.ssh_gateway.tunnel import Tunnel
 from relaykit.timer import Timer
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from relaykit.ssh_gateway.transport import HostKeys
     from relaykit.values import Origin
 
-__all__ = ["ASK_S", "KEEP_ALIVE_S", "LOGIN_S", "GatewayClient", "GatewaySettings"]
+__all__ = ["ASK_S", "LEAVE_S", "LOGIN_S", "GatewayClient", "GatewaySettings"]
 
 LOGIN_S = 20.0
 """Seconds from the connection until the client is let in: a key exchange, and a passphrase that is typed."""
@@ -38,15 +40,8 @@ ASK_S = 3.0
 OPEN_S = 20.0
 """Seconds for the server to answer login and registration, which it does within as many at the worst."""
 
-KEEP_ALIVE_S = 30.0
-"""Seconds between two signs of life that are asked for; frp's figure.  A client that has not given the last
-one by then is dropped."""
-
 LEAVE_S = 2.0
 """Seconds for what was said last to be read, and for the client to close."""
-
-SHOW_S = 1.0
-"""Seconds between two lines about users."""
 
 NAME_BYTES = 4
 """Random ones in the name of a proxy that was given none; frp's figure."""
@@ -72,9 +67,10 @@ class GatewaySettings:
 
 
 class GatewayClient:
-    """A client of the gateway.
+    """A client of the gateway: all that there is of it, for as long as its connection lasts.
 
-    ``on_served()`` is called once it has a tunnel, ``on_gone()`` once its connection is lost.
+    ``on_served()`` is called once it has a tunnel, ``on_gone()`` once its connection is lost.  In between it
+    is let in, asks for a port and a command, has a tunnel, and leaves: each has its part here.
     """
 
     log = Logger()
@@ -99,13 +95,10 @@ class GatewayClient:
         self._command: bytes | None = None
         self._request: TunnelRequest | None = None
         self._tunnel: Tunnel | None = None
+        self._screen: Screen | None = None
         self._is_leaving = False
-        self._pinged = False
-        self._has_line = False
-        """Whether the line about users has been shown, which is not ended."""
         self._deadline = Timer(clock, self._late)
-        self._keep_alive = Timer(clock, self._ask_for_life)
-        self._show = Timer(clock, self._show_users)
+        self._keep_alive = KeepAlive(self._ping, clock, self._silent)
         self._transport = GatewayTransport(
             settings.host_keys,
             origin.source,
@@ -136,9 +129,8 @@ class GatewayClient:
         connection = GatewayConnection(self._transport, self, self._clock, self._host.turns)
         self._connection = connection
         self._transport.setService(connection)
-        now = self._clock.seconds()
-        self._deadline.set(now + ASK_S)
-        self._keep_alive.set(now + KEEP_ALIVE_S)
+        self._deadline.set(self._clock.seconds() + ASK_S)
+        self._keep_alive.start()
 
     def forward_requested(self, forward: Forward) -> None:
         """It forwards a port."""
@@ -178,9 +170,7 @@ class GatewayClient:
             # It may still come.
             return
         if not self._settings.admits(self):
-            self._transport.sendDisconnect(
-                DISCONNECT_TOO_MANY_CONNECTIONS, b"there are too many tunnels, of your address or in all"
-            )
+            self._leave(texts.TOO_MANY, _FAILED)
             return
         if self._admitted.comment:
             request = evolve(request, user=self._admitted.comment)
@@ -188,10 +178,7 @@ class GatewayClient:
 
     def _late(self) -> None:
         """What was waited for has not come."""
-        if self._connection is None:
-            self.log.debug("{origin} did not log in at the SSH gateway in time", origin=self.origin)
-            self.abort()
-        elif self._is_leaving:
+        if self._connection is None or self._is_leaving:
             self.abort()
         elif self._request is not None:
             self._leave("wait proxy status ready timeout", _FAILED)
@@ -224,33 +211,14 @@ class GatewayClient:
         self._tunnel.start()
 
     def _registered(self, address: str) -> None:
-        connection, request = self._connection, self._request
-        if connection is None or request is None or self._is_leaving:
+        connection, request, tunnel = self._connection, self._request, self._tunnel
+        if connection is None or request is None or tunnel is None:
             return
         self._deadline.set(None)
         self._on_served()
-        terminal = connection.terminal
-        if terminal is None:
-            return
-        terminal.say(texts.announcement(request, address))
-        if terminal.size is not None:
-            url = texts.url_of(request.type, address)
-            terminal.say(texts.qr_code(url, terminal.size.columns, terminal.size.rows) + url)
-            self._show_users()
-
-    def _show_users(self) -> None:
-        """Shows how many users there are; again and again, where there is a terminal."""
-        tunnel, connection = self._tunnel, self._connection
-        if tunnel is None or connection is None or connection.terminal is None or self._is_leaving:
-            return
-        terminal = connection.terminal
-        if terminal.size is not None and terminal.size.columns > 0:
-            self._has_line = True
-            users = tunnel.users
-            terminal.show_line(
-                texts.users_line(users.present, users.total, *tunnel.moved(), terminal.size.columns - 1)
-            )
-        self._show.set(self._clock.seconds() + SHOW_S)
+        if connection.terminal is not None:
+            self._screen = Screen(connection.terminal, tunnel, self._clock)
+            self._screen.open(request, address)
 
     # --- its life ---------------------------------------------------------------------------------
 
@@ -258,21 +226,13 @@ class GatewayClient:
         connection = self._connection
         return Deferred() if connection is None else connection.ping()
 
-    def _ask_for_life(self) -> None:
-        if self._pinged:
-            self.log.info(
-                "{origin} gives no sign of life at the SSH gateway, and is dropped",
-                origin=self.origin,
-                stranger=host_of(self.origin.source),
-            )
-            self.abort()
-            return
-        self._pinged = True
-        self._ping().addCallback(self._lives)
-        self._keep_alive.set(self._clock.seconds() + KEEP_ALIVE_S)
-
-    def _lives(self, _: None) -> None:
-        self._pinged = False
+    def _silent(self) -> None:
+        self.log.info(
+            "{origin} gives no sign of life at the SSH gateway, and is dropped",
+            origin=self.origin,
+            stranger=host_of(self.origin.source),
+        )
+        self.abort()
 
     def _writable_changed(self, is_writable: bool) -> None:
         if self._connection is not None:
@@ -293,21 +253,22 @@ class GatewayClient:
         if terminal is None:
             self._transport.sendDisconnect(DISCONNECT_BY_APPLICATION, text.encode("utf-8", "replace"))
         else:
-            if self._has_line:
-                terminal.say("")
             if text:
                 terminal.say(text)
             terminal.leave(status)
         self._deadline.set(self._clock.seconds() + LEAVE_S)
 
     def _end_tunnel(self) -> None:
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            screen.close()
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             tunnel.close()
 
     def _lost(self) -> None:
         self._is_leaving = True
-        for timer in (self._deadline, self._keep_alive, self._show):
-            timer.stop()
+        self._deadline.stop()
+        self._keep_alive.stop()
         self._end_tunnel()
         self._on_gone()

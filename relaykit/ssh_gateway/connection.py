@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import frozen
 from twisted.conch.error import ConchError
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.common import NS, getNS
@@ -48,12 +49,12 @@ class ConnectionUser(TerminalUser, Protocol):
         """It forwards a port."""
 
 
+@frozen
 class Forward:
     """A port that the client forwards: what it is called in each of its channels."""
 
-    def __init__(self, host: bytes, port: int) -> None:
-        self.host = host
-        self.port = port
+    host: bytes
+    port: int
 
     def opening(self, origin: Origin) -> bytes:
         """What tells the client which of its ports a user came to, and where from."""

@@ -15,6 +15,7 @@ __all__ = [
     "NO_FORWARD",
     "ONE_FORWARD",
     "STOPPED",
+    "TOO_MANY",
     "announcement",
     "qr_code",
     "url_of",
@@ -38,6 +39,9 @@ NO_FORWARD = "no port is forwarded: say where the service is, as in: ssh -R :80:
 
 ONE_FORWARD = "of several -R only the first one is used; run ssh once for each proxy"
 """To who gives more."""
+
+TOO_MANY = "there are too many tunnels, of your address or in all"
+"""To who wants one more."""
 
 QUIET_ZONE = 2
 """Light modules around a QR code; four by the standard (ISO/IEC 18004), and readers need two."""

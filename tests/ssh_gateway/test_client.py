@@ -7,7 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.sansio.control.texts import WRONG_TOKEN
 from relaykit.ssh_gateway import texts
-from relaykit.ssh_gateway.client import ASK_S, KEEP_ALIVE_S, LEAVE_S, LOGIN_S, SHOW_S
+from relaykit.ssh_gateway.client import ASK_S, LEAVE_S, LOGIN_S
+from relaykit.ssh_gateway.keep_alive import KEEP_ALIVE_S
+from relaykit.ssh_gateway.screen import SHOW_S
 from relaykit.values import Ended
 from tests.server.scene import Client
 from tests.ssh_gateway.scene import TOKEN, GatewayScene
@@ -225,35 +227,3 @@ class LifeTests(SynchronousTestCase):
         self.scene.advance(5)
         (proxy,) = self.scene.registry
         self.assertEqual(proxy.identity.run_id, other.run_id)
-
-
-class TerminalTests(SynchronousTestCase):
-    """There is a terminal."""
-
-    def setUp(self) -> None:
-        self.scene = GatewayScene(self.mktemp())
-
-    def test_users_line(self) -> None:
-        """A line tells of the users, in one place, and lines end as in raw mode."""
-        ssh = self.scene.ssh(COMMAND, terminal=(80, 24))
-        self.assertTrue(ssh.shown.startswith(ANNOUNCED.replace("\n", "\r\n")))
-        self.assertTrue(ssh.shown.endswith("\r0 users now, 0 in all, 0 B to them, 0 B from them\x1b[K"))
-        user, _ = self.scene.dial(6000)
-        user.write(b"12345")
-        self.scene.advance(SHOW_S)
-        self.assertTrue(ssh.shown.endswith("\r1 user now, 1 in all, 0 B to them, 5 B from them\x1b[K"))
-        user.abort()
-        self.scene.advance(SHOW_S)
-        self.assertTrue(ssh.shown.endswith("\r0 users now, 1 in all, 0 B to them, 5 B from them\x1b[K"))
-
-    def test_keys(self) -> None:
-        """Ctrl+C ends the tunnel, as what is shown promises; other keys do nothing."""
-        ssh = self.scene.ssh(COMMAND, terminal=(80, 24))
-        assert ssh.session is not None
-        ssh.session.write(b"abc\r")
-        self.scene.flush()
-        self.assertEqual(len(self.scene.registry), 1)
-        ssh.session.write(b"\x03")
-        self.scene.flush()
-        self.assertEqual((len(self.scene.registry), ssh.status), (0, 0))
-        self.assertTrue(ssh.shown.endswith("\x1b[K\r\n"))

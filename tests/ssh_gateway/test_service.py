@@ -85,13 +85,13 @@ class CrowdTests(SynchronousTestCase):
         self.patch(service, "MOST_TUNNELS_OF_SOURCE", 2)
         first, _ = (self.scene.ssh(COMMAND) for _ in range(2))
         refused = self.scene.ssh(COMMAND)
-        self.assertIn("too many tunnels", refused.reason)
+        self.assertEqual((refused.shown, refused.status), (f"{texts.TOO_MANY}\n", 1))
         first.leg.abort()
         self.scene.flush()
         self.assertIn("Type: stcp", self.scene.ssh(COMMAND).shown)
         self.patch(service, "MOST_TUNNELS", 2)
         self.patch(service, "MOST_TUNNELS_OF_SOURCE", 5)
-        self.assertIn("too many tunnels", self.scene.ssh(COMMAND).reason)
+        self.assertIn(texts.TOO_MANY, self.scene.ssh(COMMAND).shown)
 
     def test_addresses(self) -> None:
         """Who comes is known by the address that they come from."""
