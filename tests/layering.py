@@ -202,13 +202,13 @@ LAYERS: Mapping[str, Layer] = {
         "configuration files into checked options",
         ("plugins", "sansio", *_VOCABULARY),
     ),
+    "local_services": Layer(
+        "the local services that are built in, on the same seam as foreign ones",
+        ("proxies", "dataplane", "driver", "timer", "certificates", "sansio", *_VOCABULARY),
+    ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",
         ("driver", "timer", "descriptors", "certificates", "sansio", *_VOCABULARY),
-    ),
-    "local_services": Layer(
-        "the local services that are built in, on the same seam as foreign ones",
-        ("dataplane", "driver", "timer", "certificates", "sansio", *_VOCABULARY),
     ),
     "carriers": Layer(
         "how a stream gets from the client to the server",

@@ -86,6 +86,8 @@ class TlsFiles:
     :ivar for_users: whether the certificate is one of many, and for whoever asks for its hosts: it must name
         some then, and may be outside its time, which must not stop all the others.
     :ivar shown_to_verifiers: whether who gets to see the certificate may look for a name in it.
+    :ivar certificate_key: how the table calls the file of the certificate.
+    :ivar key_key: how it calls that of the key.
     """
 
     table: str
@@ -94,6 +96,8 @@ class TlsFiles:
     authorities: str = ""
     for_users: bool = False
     shown_to_verifiers: bool = True
+    certificate_key: str = "certFile"
+    key_key: str = "keyFile"
 
     def read(self, now: datetime) -> TlsContents:
         """What is in them now; the certificate counts with its key alone.
@@ -102,8 +106,8 @@ class TlsFiles:
         """
         contents = TlsContents()
         if self.certificate and self.key:
-            certificate = self._pem("certFile", self.certificate)
-            key = self._pem("keyFile", self.key)
+            certificate = self._pem(self.certificate_key, self.certificate)
+            key = self._pem(self.key_key, self.key)
             chain = read_chain(certificate)
             read_key(key, chain, self.certificate)
             self._judge(certificate, chain, now)

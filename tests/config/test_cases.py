@@ -77,7 +77,7 @@ DEVIATIONS = (
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",
-        "c218 c245 c246 c248 c595 c598 c600 c604 c605 c606 c608 c609",
+        "c218 c248 c598 c600 c604 c605 c606 c608",
     ),
     Deviation("nobody could log in", "OpenID Connect: not available yet", "auth.method", "c418 c484 c490"),
     Deviation(

@@ -49,13 +49,18 @@ class LocalScene:
 
     def connect(self, data: bytes = b"") -> tuple[PairLeg, RecordingReceiver]:
         """A user of the service, who sends this first, and what it gets."""
-        near, far = leg_pair(self.network, ALICE)
-        self.service.serve(far, ALICE, self)
+        near = self.open()
         got = RecordingReceiver(near)
         if data:
             near.write(data)
         self.network.flush()
         return near, got
+
+    def open(self) -> PairLeg:
+        """A user of the service that nothing is said of yet."""
+        near, far = leg_pair(self.network, ALICE)
+        self.service.serve(far, ALICE, self)
+        return near
 
     def dial(self, host: str, port: int) -> Deferred[IStreamLeg]:
         return self.dial_local(f"{host}:{port}")

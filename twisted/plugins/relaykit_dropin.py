@@ -25,7 +25,9 @@ wss_carrier = CarrierReference("wss", "relaykit.carriers.wss")
 kcp_carrier = CarrierReference("kcp", "relaykit.carriers.kcp.carrier")
 quic_carrier = CarrierReference("quic", "relaykit.carriers.quic.carrier")
 
+http_proxy_service = LocalServiceParser("http_proxy", "relaykit.local_services.http_proxy")
 socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")
+tls2raw_service = LocalServiceParser("tls2raw", "relaykit.local_services.tls2raw")
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

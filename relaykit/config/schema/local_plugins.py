@@ -53,6 +53,12 @@ class HttpProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
         doc("Password that must be given."),
     ] = NO_SECRET
 
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string(
+            "http_proxy", httpUser=self.http_user, httpPassword=self.http_password.reveal()
+        )
+
 
 class Socks5Plugin(LocalPlugin, frozen=True, kw_only=True):
     """A SOCKS5 proxy in place of a local service."""
@@ -118,6 +124,12 @@ class TlsToRawPlugin(LocalPlugin, frozen=True, kw_only=True):
     local_addr: Annotated[str, doc("The service, host:port.")] = ""
     crt_path: Annotated[str, doc("Certificate chain (PEM); without it, one is made.")] = ""
     key_path: Annotated[str, doc("Private key (PEM).")] = ""
+
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string(
+            "tls2raw", localAddr=self.local_addr, crtPath=self.crt_path, keyPath=self.key_path
+        )
 
     def problems(self) -> Iterable[Problem]:
         return _required("localAddr", self.local_addr)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -190,7 +191,8 @@ class HttpUser(SiteUser[HttpConnection]):
         """What serves the present request."""
         self._last: _Provider | None = None
         """What served the last one, and may be kept for the next: of this user, or of others."""
-        self._opening: Deferred[IWorkLeg] | None = None
+        self._opening: Deferred[Any] | None = None
+        """What the present request waits for: a work connection, or its time."""
         self._asked: RequestHead | None = None
         self._version = 0
         self._site: IRegisteredProxy
@@ -313,6 +315,10 @@ class HttpUser(SiteUser[HttpConnection]):
 
     def _serve(self, head: RequestHead, reuse: bool, now: float) -> None:
         site = self._find(head)
+        if isinstance(site, Answer) and site.after_s:
+            self._opening = deferLater(self._sites.reactor, site.after_s, self._answer, site)
+            self._opening.addErrback(self._defect_unless_cancelled)
+            return
         if isinstance(site, Answer):
             self._connection.answer(site, now)
             # Whoever does not take it is given no more of them.
@@ -343,6 +349,14 @@ class HttpUser(SiteUser[HttpConnection]):
                 return site
             self._asked, self._version, self._site = head, version, site
         return self._site
+
+    def _answer(self, answer: Answer) -> None:
+        self._opening = None
+        self._take(self._connection.answer, answer)
+
+    def _defect_unless_cancelled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._defect(failure)
 
     def _opened(self, leg: IWorkLeg) -> None:
         self._opening = None

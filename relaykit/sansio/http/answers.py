@@ -29,13 +29,15 @@ _REASONS: Mapping[int, bytes] = {status.value: status.phrase.encode() for status
 class Answer:
     """A complete response.
 
-    ``content_type`` is empty without a body; ``lines`` are more fields, each with its CR LF.
+    ``content_type`` is empty without a body; ``lines`` are more fields, each with its CR LF.  A user of
+    HTTP/1 waits ``after_s`` seconds for it.
     """
 
     status: int
     body: bytes = field(default=b"", repr=False)
     content_type: bytes = b""
     lines: bytes = b""
+    after_s: float = 0.0
 
     def write(self, connection: bytes, date: bytes, *, to_head: bool = False) -> bytes:
         """Its bytes.  ``connection`` is a line or empty; one ``to_head`` tells of the body and has none."""

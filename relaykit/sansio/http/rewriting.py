@@ -55,6 +55,7 @@ _TO_PROVIDER = (
         *(b"host", b"content-length", b"proxy-authenticate", b"proxy-authorization", b"http2-settings"),
     }
 )
+_TO_ORIGIN = _TO_PROVIDER - FORWARDED
 _TO_TUNNEL = HOP | {b"host", b"content-length", b"http2-settings"}
 _TO_USER = HOP | {b"content-length"}
 _USUAL_OPTIONS = frozenset({b"keep-alive", b"close"})
@@ -94,11 +95,16 @@ NO_RULES: Final = HeaderRules(frozenset(), ())
 
 @frozen(eq=False)
 class Rules:
-    """What one proxy has changed: ``host`` replaces the user's, if it is not empty."""
+    """What one proxy has changed: ``host`` replaces the user's, if it is not empty.
+
+    ``to_origin`` is for a forward proxy: the server that it asks is the one that the user named, and is told
+    nothing of the user.
+    """
 
     host: bytes = b""
     request: HeaderRules = NO_RULES
     response: HeaderRules = NO_RULES
+    to_origin: bool = False
     not_to_provider: frozenset[bytes] = field(init=False, repr=False)
     """The keys of fields that do not go on."""
     not_to_user: frozenset[bytes] = field(init=False, repr=False)
@@ -106,7 +112,7 @@ class Rules:
 
     @not_to_provider.default
     def _not_to_provider(self) -> frozenset[bytes]:
-        return _TO_PROVIDER | self.request.keys
+        return (_TO_ORIGIN if self.to_origin else _TO_PROVIDER) | self.request.keys
 
     @not_to_user.default
     def _not_to_user(self) -> frozenset[bytes]:
@@ -172,7 +178,7 @@ class RequestRewriter:
             if len(tail) <= MOST_REMEMBERED_BYTES:
                 self._tail = (said, rules, authority, tail)
         target = head.target
-        if head.scheme:
+        if head.scheme and not rules.to_origin:
             target = b"%b://%b%b" % (head.scheme, rules.host or authority, target)
         if _lacks_length(head):
             tail = tail[:-2] + b"Content-Length: 0\r\n\r\n"
@@ -193,7 +199,7 @@ class RequestRewriter:
             (b"x-forwarded-host", b"X-Forwarded-Host: ", authority),
             (b"x-forwarded-proto", b"X-Forwarded-Proto: ", self._scheme),
         ):
-            if value and key not in rules.request.keys:
+            if value and key not in rules.request.keys and not rules.to_origin:
                 lines.append(line + value)
         lines += rules.request.lines
         if said.chunked:

@@ -19,8 +19,15 @@ REQUIRED = {
 
 ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
     ("unix_domain_socket", {"unixPath": "/run/a:b=c\\d"}, "unix:/run/a\\:b\\=c\\\\d"),
+    ("http_proxy", {}, "http_proxy:"),
+    ("http_proxy", {"httpUser": "a", "httpPassword": "b"}, "http_proxy:httpUser=a:httpPassword=b"),
     ("socks5", {}, "socks5:"),
     ("socks5", {"username": "a:b", "password": "="}, "socks5:username=a\\:b:password=\\="),
+    (
+        "tls2raw",
+        {"localAddr": "[::1]:25", "crtPath": "/a", "keyPath": "/b"},
+        "tls2raw:localAddr=[\\:\\:1]\\:25:crtPath=/a:keyPath=/b",
+    ),
 )
 
 

@@ -43,6 +43,15 @@ class RequestTests(SynchronousTestCase):
             sent(b"x-B: 2", b"Accept: */*", b"x-B: 1"), [*FIRST, b"x-B: 2", b"Accept: */*", b"x-B: 1", *TOLD]
         )
 
+    def test_to_origin(self) -> None:
+        """A server that a forward proxy asks is asked as by the user, and told nothing of it."""
+        rules = Rules(to_origin=True)
+        for line in (b"GET /a?b HTTP/1.1", b"GET http://web.example:8080/a?b HTTP/1.1"):
+            told = sent(
+                b"X-Forwarded-For: 1.1.1.1", b"Proxy-Authorization: Basic eDp5", line=line, rules=rules
+            )
+            self.assertEqual(told, [*FIRST, b"X-Forwarded-For: 1.1.1.1"])
+
     def test_hop_by_hop(self) -> None:
         """What is about the user's connection ends here, and whatever the user says is."""
         lines = (

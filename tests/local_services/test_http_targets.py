@@ -1,0 +1,50 @@
+"""Tests for :mod:`relaykit.local_services.http_targets`; those of the forward proxy use all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from relaykit.errors import ConnectionFailed, NoWorkConnection, NoWorkConnectionInTime
+from relaykit.local_services.http_targets import HttpTarget, HttpTargets, TargetLeg
+from relaykit.testing.memory import RecordingReceiver
+from relaykit.values import Address
+from tests.local_services.hosts import ALICE, LocalScene
+
+
+class HttpTargetTests(SynchronousTestCase):
+    """Connections to one server."""
+
+    def setUp(self) -> None:
+        nobody: Any = None
+        self.scene = LocalScene(nobody)
+        self.targets = HttpTargets(self.scene.network.pair()[1], self.scene)
+        self.target = HttpTarget(self.targets, Address("example.com", 80), TargetLeg)
+
+    def test_failures(self) -> None:
+        """A server that cannot be reached is told apart from one that takes too long."""
+        for problem, expected in (("no-answer", NoWorkConnectionInTime), ("unknown-host", NoWorkConnection)):
+            self.scene.failure = ConnectionFailed("x", problem=problem)
+            failure = self.failureResultOf(self.target.work_leg_for(ALICE))
+            self.assertIs(failure.type, expected)
+
+    def test_taken_back(self) -> None:
+        """A kept connection goes back to who had it, once; one that is gone to nobody."""
+        leg = self.successResultOf(self.target.open_work_leg(ALICE))
+        receiver = RecordingReceiver(leg)
+        leg.keep()
+        self.assertFalse(leg.take_back(RecordingReceiver()))
+        leg.keep()
+        self.assertTrue(leg.take_back(receiver))
+        self.assertFalse(leg.take_back(receiver))
+        self.assertFalse(leg.failed("why"))
+
+    def test_ended(self) -> None:
+        """One that the server has ended is not kept."""
+        leg = self.successResultOf(self.target.open_work_leg(ALICE))
+        receiver = RecordingReceiver(leg)
+        self.scene.dialed[0][1].finish_writing()
+        self.scene.network.flush()
+        leg.keep()
+        self.assertFalse(leg.take_back(receiver))
