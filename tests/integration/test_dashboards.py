@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
+from tests import LONG_TESTS
 from tests.integration.chromium import Chromium, found_browser
 from tests.integration.programs import free_port, free_ports
 from tests.integration.relays import RelayTestCase, Table
@@ -21,6 +23,9 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 TABBED = 12
 """Things that the tabulator reaches which a test looks at: the frame and the first of a page."""
+
+MANY = 10_000 if os.environ.get(LONG_TESTS) else 1_000
+"""Proxies at once."""
 
 CHECKS = Path(__file__).with_name("page_checks.js")
 
@@ -191,6 +196,29 @@ class ServerDashboardTests(DashboardTestCase):
         self.wait_for_text("1 to 1 of 1")
         self.type("input[type=search]", "no such")
         self.wait_for_text("Nothing fits")
+
+    def test_many(self) -> None:
+        """Thousands of proxies are searched and paged through at both roles, by pages of some rows."""
+        count = MANY
+        self.server.stop()
+        self.server = self.start_server({**self.web_table(self.web), "maxProxiesPerClient": -1})
+        proxies: list[Table] = [
+            {"name": f"service-{number:05}", "type": "stcp", "secretKey": "k", "localPort": self.local.port}
+            for number in range(count)
+        ]
+        self.start_client(self.web_table(self.client_web), proxies)
+        self.open(self.web, "proxies")
+        self.wait_for_text(f"1 to 50 of {count:,}")
+        self.browser.evaluate("document.querySelector('[aria-label=\"Next page\"]').click()")
+        self.wait_for_text(f"51 to 100 of {count:,}")
+        self.type("input[type=search]", f"{count - 1:05}")
+        self.wait_for_text("1 to 1 of 1")
+        self.open(self.client_web, "proxies")
+        self.wait_for_text(f"1 to 100 of {count:,}")
+        self.type("input[type=search]", f"{count - 1:05}")
+        self.browser.wait_for("document.querySelectorAll('tbody tr').length === 1")
+        # Rows are those of a page, however many there are: this is what makes a browser slow.
+        self.assertLess(self.browser.evaluate("document.querySelectorAll('*').length"), 5000)
 
     def test_keyboard(self) -> None:
         """The tabulator goes from the top through all that can be used, and what has it is seen."""
