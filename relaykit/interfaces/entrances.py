@@ -20,9 +20,7 @@ __all__ = ["IEntrance", "IEntranceHost", "IInsidePath"]
 class IInsidePath(Interface):
     """The way to the server of a client that an entrance has let in; its connections are pipes."""
 
-    settings = Attribute(
-        "What both ends of its session need: a :class:`relaykit.sansio.control.session.SessionSettings`."
-    )
+    settings = Attribute("The ``SessionSettings`` of both ends of its session.")
 
     def open_leg() -> IStreamLeg:
         """A new logical connection to the server: the client's end, on which nothing has been said."""
@@ -44,9 +42,7 @@ class IEntranceHost(Interface):
         """Has a Twisted protocol speak over a leg, which it owns."""
 
     def is_known(source: str) -> bool:
-        """Whether a client is logged in from an address: the last network of
-        :func:`relaykit.sansio.sources.source_of`.
-        """
+        """Whether a client is logged in from an address (IPv6: from its /64)."""
 
     def path(
         origin: Origin, close: Callable[[], None], ping: Callable[[], Deferred[None]], *, is_vouched: bool
