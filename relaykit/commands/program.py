@@ -160,6 +160,7 @@ _RUNNING_PROGRAM = (
     ),
     _FILE,
     click.Option(["--role"], type=click.Choice(["server", "client"]), help="of two, the one that is meant"),
+    click.Option(["--process"], type=int, metavar="PID", help="likewise, by its number"),
     STATE_DIR,
 )
 

@@ -109,9 +109,18 @@ def _dialed(path: Path) -> socket.socket:
 
 
 def running_program(
-    context: CommandContext, *, config: str, file: str, state_dir: str, role: str | None
+    context: CommandContext,
+    *,
+    config: str,
+    file: str,
+    state_dir: str,
+    role: str | None,
+    process: int | None = None,
 ) -> RunningProgram | None:
-    """The program that is meant; None, and said so, if there is not exactly one."""
+    """The program that is meant; None, and said so, if there is not exactly one.
+
+    :param process: its number, for one that has no file of its own; None for any.
+    """
     config = chosen_file(config, file)
     roles = (role,) if role else _ROLES
     state = StateDirectory.find(state_dir, context.environ)
@@ -121,9 +130,13 @@ def running_program(
     denied: list[str] = []
     programs = dict.fromkeys(_programs(context, roles, state, config))
     live = [each for each in programs if _lives(each.path, denied)]
+    if process is not None:
+        live = [each for each in live if each.ask("GET", STATUS)["pid"] == process]
     if len(live) == 1:
         return live[0]
     what = f"with {config}" if config else "with a control socket"
+    if process is not None:
+        what += f" as process {process}"
     if denied and not live:
         context.explain(f"{denied[0]} is somebody else's: ask as the user that it belongs to", "not-running")
     elif not live:
@@ -132,11 +145,16 @@ def running_program(
         )
     else:
         context.explain(
-            "several run, name one with -c FILE, or --role:\n"
-            + "\n".join(f"  {each.ask('GET', STATUS)['config'] or each.path}" for each in live),
+            "several run, name one with -c FILE, --process, or --role:\n"
+            + "\n".join(f"  {_named(each.ask('GET', STATUS))}" for each in live),
             "not-running",
         )
     return None
+
+
+def _named(report: dict[str, Any]) -> str:
+    """How one of several can be told from the others."""
+    return f"process {report['pid']}, {report['role']}, {report['config'] or 'without a file'}"
 
 
 def _programs(

@@ -147,9 +147,17 @@ class ControlTests(AskingTestCase):
         self.answering("client", {**CLIENT, "config": "/etc/d.toml"}, "d.toml")
         printed = self.ask("status")
         self.assertEqual(printed.status, 1)
-        self.assertIn("several run, name one with -c FILE, or --role:\n", printed.stderr)
+        self.assertIn("several run, name one with -c FILE, --process, or --role:\n", printed.stderr)
         for path in ("/etc/c.toml", "/etc/d.toml"):
-            self.assertIn(path, printed.stderr)
+            self.assertIn(f"process 7, client, {path}", printed.stderr)
+
+    def test_process(self) -> None:
+        """One that has no file is named by its number."""
+        self.answering("client", CLIENT)
+        self.answering("client", {**CLIENT, "config": "", "pid": 8}, "d.toml")
+        self.assertIn("process 8\n", self.ask("status", "--process", "8").stdout)
+        printed = self.ask("status", "--process", "9")
+        self.assertIn("runs with a control socket as process 9", printed.stderr)
 
     def test_none(self) -> None:
         """What does not run, or has ended and left its socket, is told as such."""

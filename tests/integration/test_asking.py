@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -56,6 +57,11 @@ class AskingTestCase(RelayTestCase):
         client.wait_for("start proxy success")
         return client
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables of commands: nothing that leads to programs of whoever runs the tests."""
+        return {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), "PYTHONPATH": str(ROOT)}
+
     def words(self, command: str, *more: str) -> tuple[str, ...]:
         """A command line that asks the server."""
         return (*relaykit_command(command), *more, "-c", self.file, "--state-dir", str(self.state))
@@ -68,7 +74,7 @@ class AskingTestCase(RelayTestCase):
             text=True,
             check=False,
             timeout=PATIENCE_S,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), "PYTHONPATH": str(ROOT)},
+            env=self.variables,
         )
 
 
@@ -138,6 +144,37 @@ class ApiTests(AskingTestCase):
         self.assertIn("connection refused", done.stderr)
         self.assertIn("NOT SERVED", self.ask("status").stdout)
         self.assertIn("NOT SERVED", self.ask("top").stdout)
+
+
+class OneLineTests(AskingTestCase):
+    """A program of one line, which has no file."""
+
+    def test_asked(self) -> None:
+        """It can be asked and ended like any other, by its number or because it is the only one."""
+        self.start_server()
+        (self.folder / "token").write_text(TOKEN)
+        line = (
+            *relaykit_command("tcp", str(self.service.port), "--server", f"{LOOPBACK}:{self.bind_port}"),
+            *("--remote-port", str(self.port), "--name", "web", "--plain", "--token-file", "token"),
+            *("--state-dir", str(self.state)),
+        )
+        program = Program(line, self.folder)
+        self.end_with_test(program)
+        program.wait_for("[web] open")
+
+        def asked(command: str, *more: str) -> subprocess.CompletedProcess[str]:
+            words = (*relaykit_command(command), *more, "--state-dir", str(self.state), "--role", "client")
+            return subprocess.run(
+                words, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=self.variables
+            )
+
+        report = json.loads(asked("status", "--json").stdout)
+        self.assertEqual([each["state"] for each in report["proxies"]], ["running"])
+        number = str(report["pid"])
+        self.assertIn("start proxy success", asked("logs", "--process", number).stdout)
+        self.assertEqual(asked("status", "--process", "1").returncode, 1)
+        self.assertEqual(asked("stop", "--process", number).returncode, 0)
+        self.assertEqual(program.wait_for_end(), 0)
 
 
 class TopTests(TerminalTestCase, AskingTestCase):

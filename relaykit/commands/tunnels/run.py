@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from relaykit.administration.steering import Steering
 from relaykit.assembly import ClientAssembly, read_secret_file
 from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ProcessRunner, exit_status
@@ -18,6 +19,7 @@ from relaykit.commands.tunnels.commands import TunnelCommand, service_text
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
 from relaykit.config.load import client_from_table
 from relaykit.config.schema.carriers import AUTO
+from relaykit.control_sockets import control_folder
 from relaykit.errors import ProxyRefusedError, RelaykitError
 from relaykit.plugins import ProxyTypes
 from relaykit.state import StateDirectory, StateUnavailable
@@ -80,7 +82,10 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
         return 1
     prepare_process()
     reactor = context.choose_reactor()
-    client = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state).make(reactor)
+    steering = Steering()
+    control = control_folder(context.environ, state)
+    assembly = ClientAssembly(loaded=loaded, token=login.token, types=types, state=state, control=control)
+    client = assembly.make(reactor, steering)
     renderer = client_renderer(
         context,
         reactor,
@@ -100,6 +105,7 @@ def run_tunnel(context: CommandContext, tunnel: TunnelCommand, **values: Any) ->
         await _registered(client)
 
     runner = ProcessRunner(reactor, lambda: Deferred.fromCoroutine(begin()), client.stopService)
+    steering.stop = runner.stop
     try:
         reason = runner.run()
     finally:

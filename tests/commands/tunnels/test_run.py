@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.administration.steering import Steering
 from relaykit.assembly import ClientAssembly
 from relaykit.client.status import ClientStatus, ProxyStatus, RegistrationState
 from relaykit.commands.tunnels.logins import Login, RememberedLogins, ServerName
@@ -90,10 +91,12 @@ class RunTests(ServingTestCase):
         """Takes the place of the client, and notes what it is made of."""
         super().setUp()
         self.made: list[ClientAssembly] = []
+        self.steering = Steering()
         case = self
 
-        def make(assembly: ClientAssembly, reactor: Any) -> FakeRole:
+        def make(assembly: ClientAssembly, reactor: Any, steering: Steering) -> FakeRole:
             case.made.append(assembly)
+            case.steering = steering
             return case.role
 
         self.patch(ClientAssembly, "make", make)
@@ -123,6 +126,7 @@ class RunTests(ServingTestCase):
         self.assertEqual(config.transport.tls.server_fingerprint, "ab" * 32)
         self.assertEqual(config.transport.protocol, "auto")
         self.assertEqual(self.role.done, ["started", "stopped"])
+        self.assertIsNotNone(self.steering.stop, "relaykit stop can end it")
 
     def test_secret(self) -> None:
         """A secret service tells how to visit it; with ``--web``, an address is a URL."""
