@@ -229,6 +229,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
             loaded.ingress_options,
             make_network=make_network,
             entrances=self._entrances(),
+            policies=loaded.policies,
         )
         history = self._history("server", server, reactor)
         tail = self._tail(server, steering, reactor)

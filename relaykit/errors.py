@@ -15,12 +15,14 @@ __all__ = [
     "AnsweredError",
     "BindingFailedError",
     "BrokenCarrier",
+    "BrokenPolicy",
     "BrokenProxyType",
     "CheckFailedError",
     "ConfigurationError",
     "ConnectionFailed",
     "CredentialError",
     "DuplicateCarrier",
+    "DuplicatePolicy",
     "DuplicateProxyType",
     "ForwardProxyError",
     "HolePunchingError",
@@ -36,6 +38,7 @@ __all__ = [
     "ProxyRefusedError",
     "QuicUnavailableError",
     "RefusalCode",
+    "RefusedByPolicy",
     "RefusedError",
     "RelaykitError",
     "RemoteProtocolError",
@@ -45,6 +48,7 @@ __all__ = [
     "TransportSecurityError",
     "UnansweredError",
     "UnknownCarrier",
+    "UnknownPolicy",
     "UnknownProxyType",
     "UnknownVisitorError",
     "UnsuitablePathError",
@@ -114,6 +118,7 @@ class RefusalCode(enum.Enum):
     UNKNOWN_SESSION = "unknown-session"
     TOO_MANY = "too-many"
     NOT_AVAILABLE = "not-available"
+    POLICY = "policy"
     OTHER = "other"
 
 
@@ -136,6 +141,13 @@ class ProxyRefusedError(RefusedError):
 
 class VisitRefusedError(RefusedError):
     """The server does not connect this visit."""
+
+
+class RefusedByPolicy(RefusedError):
+    """A policy of the server says no; an empty text is replaced, as frp's clients take it for a yes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(RefusalCode.POLICY, text or "refused by a policy of the server")
 
 
 class RendezvousRefusedError(RefusedError):
@@ -253,7 +265,7 @@ class CredentialError(RelaykitError):
 
 
 class PluginError(RelaykitError):
-    """A proxy type or a carrier cannot be used."""
+    """A proxy type, a carrier or a policy cannot be used."""
 
     problem = "broken-type"
 
@@ -270,6 +282,18 @@ class DuplicateProxyType(PluginError):
 
 class BrokenProxyType(PluginError):
     """The module of this type cannot be imported, or is not what it says it is."""
+
+
+class UnknownPolicy(PluginError):
+    """No installed package provides this policy."""
+
+
+class DuplicatePolicy(PluginError):
+    """Two installed packages provide a policy of the same name."""
+
+
+class BrokenPolicy(PluginError):
+    """The module of this policy cannot be imported, or is not what it says it is."""
 
 
 class UnknownCarrier(PluginError):

@@ -1,4 +1,4 @@
-"""Proxy types and carriers as Twisted plugins: a dropin names a module, which is imported on first use."""
+"""Proxy types, carriers and policies as Twisted plugins: a dropin names a module, imported on first use."""
 
 from __future__ import annotations
 
@@ -17,19 +17,31 @@ from zope.interface import implementer, provider
 
 from relaykit.errors import (
     BrokenCarrier,
+    BrokenPolicy,
     BrokenProxyType,
     DuplicateCarrier,
+    DuplicatePolicy,
     DuplicateProxyType,
     PluginError,
     UnknownCarrier,
+    UnknownPolicy,
     UnknownProxyType,
 )
-from relaykit.interfaces import ICarrier, ICarrierReference, IProxyType, IProxyTypeReference
+from relaykit.interfaces import (
+    ICarrier,
+    ICarrierReference,
+    IPolicy,
+    IPolicyReference,
+    IProxyType,
+    IProxyTypeReference,
+)
 
 __all__ = [
     "BrokenDropin",
     "CarrierReference",
     "Carriers",
+    "Policies",
+    "PolicyReference",
     "ProxyTypeReference",
     "ProxyTypes",
     "installed_plugins",
@@ -120,6 +132,7 @@ _PROXY_TYPE = _Kind(
 _CARRIER = _Kind(
     "carrier", "carrier", ICarrier, ICarrierReference, UnknownCarrier, DuplicateCarrier, BrokenCarrier
 )
+_POLICY = _Kind("policy", "policy", IPolicy, IPolicyReference, UnknownPolicy, DuplicatePolicy, BrokenPolicy)
 
 
 @implementer(IPlugin, IProxyTypeReference)
@@ -150,6 +163,19 @@ class CarrierReference:
 
     def load(self) -> ICarrier:
         loaded: ICarrier = _CARRIER.load(self.name, self.module)
+        return loaded
+
+
+@implementer(IPlugin, IPolicyReference)
+@frozen
+class PolicyReference:
+    """What a dropin file holds: the name of a policy, and of the module that has it."""
+
+    name: str
+    module: str
+
+    def load(self) -> IPolicy:
+        loaded: IPolicy = _POLICY.load(self.name, self.module)
         return loaded
 
 
@@ -225,3 +251,9 @@ class Carriers(_Installed[ICarrierReference, ICarrier]):
     """The carriers that are installed."""
 
     _kind = _CARRIER
+
+
+class Policies(_Installed[IPolicyReference, IPolicy]):
+    """The policies that are installed."""
+
+    _kind = _POLICY

@@ -14,14 +14,23 @@ from zope.interface.verify import verifyObject
 
 from relaykit.errors import (
     BrokenCarrier,
+    BrokenPolicy,
     BrokenProxyType,
     DuplicateCarrier,
     DuplicateProxyType,
     UnknownCarrier,
+    UnknownPolicy,
     UnknownProxyType,
 )
 from relaykit.interfaces import ICarrierReference, IProxyTypeReference
-from relaykit.plugins import CarrierReference, Carriers, ProxyTypeReference, ProxyTypes
+from relaykit.plugins import (
+    CarrierReference,
+    Carriers,
+    Policies,
+    PolicyReference,
+    ProxyTypeReference,
+    ProxyTypes,
+)
 from relaykit.proxies import tcp
 from tests.layering import ROOT
 
@@ -158,3 +167,15 @@ class CarriersTests(SynchronousTestCase):
         twice = [CarrierReference("pigeon", module) for module in ("one", "two")]
         with self.assertRaisesRegex(DuplicateCarrier, 'carrier "pigeon" is provided twice'):
             Carriers.from_references(twice).get("pigeon")
+
+
+class PoliciesTests(SynchronousTestCase):
+    """Policies are found by name, too."""
+
+    def test_found(self) -> None:
+        """What is not installed, or is no policy, is said so."""
+        policies = Policies.from_references([PolicyReference("strict", "relaykit.proxies.tcp")])
+        with self.assertRaisesRegex(UnknownPolicy, 'no policy "lax" is installed'):
+            policies.get("lax")
+        with self.assertRaisesRegex(BrokenPolicy, '"strict" cannot be used: .* no attribute policy'):
+            policies.get("strict")

@@ -37,7 +37,7 @@ from relaykit.options import (
     option_fields,
     with_files,
 )
-from relaykit.plugins import ProxyTypes
+from relaykit.plugins import Policies, ProxyTypes
 
 ConfigT = TypeVar("ConfigT", ServerConfig, ClientConfig)
 
@@ -61,13 +61,15 @@ class LoadedServer:
     """A server's configuration: complete, and checked.
 
     ``ingress_options`` has the proxy types with a table ``[proxyTypes.NAME]``; the others have defaults.
-    ``path`` is the file that it was read from; empty for none.
+    ``path`` is the file that it was read from; empty for none.  ``policies`` has the options of
+    those that the file names, in its order.
     """
 
     config: ServerConfig
     ingress_options: Mapping[str, Options]
     warnings: tuple[ConfigurationProblem, ...]
     path: str = field(default="", eq=False)
+    policies: Mapping[str, Options] = field(factory=dict)
 
 
 @frozen
@@ -182,7 +184,10 @@ def with_other_files(loaded: LoadedT, path_of: Callable[[NamedFile], str]) -> Lo
             name: with_files(each, path_of, f"proxyTypes.{name}.")
             for name, each in loaded.ingress_options.items()
         }
-        loaded = evolve(loaded, ingress_options=options)
+        policies = {
+            name: with_files(each, path_of, f"policies.{name}.") for name, each in loaded.policies.items()
+        }
+        loaded = evolve(loaded, ingress_options=options, policies=policies)
     return loaded
 
 
@@ -240,11 +245,29 @@ def _server(
     reader.type_keys = functools.cache(lambda: type_keys(types, SERVER_HALVES))
     config = _common(reader, ServerConfig, "server", reader.keys(reader.document.value, ()), types)
     ingress_options = _ingress_options(reader, config, types)
+    policies = _policies(reader, config)
     config = complete_server(config)
     found = check_server(config, allow_unsafe, token_given=token_given)
     reader.findings(found, ())
     reader.report.raise_problems()
-    return LoadedServer(config, ingress_options, tuple(reader.report.warnings))
+    return LoadedServer(config, ingress_options, tuple(reader.report.warnings), policies=policies)
+
+
+def _policies(reader: Reader, config: ServerConfig) -> dict[str, Options]:
+    found: dict[str, Options] = {}
+    installed = Policies.installed() if config.policies else Policies()
+    for name, table in config.policies.items():
+        path = ("policies", name)
+        try:
+            cls = installed.get(name).options
+        except PluginError as error:
+            reader.problem(path, str(error))
+            continue
+        options = reader.table(cls, table, path)
+        if options is not None:
+            reader.findings(Findings(list(nested_problems(options))), path)
+            found[name] = options
+    return found
 
 
 def _ingress_options(reader: Reader, config: ServerConfig, types: ProxyTypes) -> dict[str, Options]:

@@ -63,6 +63,7 @@ from relaykit.interfaces.legs import (
 )
 from relaykit.interfaces.local_services import IInnerLeg, ILocalHost, ILocalService
 from relaykit.interfaces.observers import IExchangeObserver, ILegObserver, IServerObserver
+from relaykit.interfaces.policies import IJudge, IPolicy, IPolicyReference
 from relaykit.interfaces.proxy_types import (
     IBackend,
     IDatagramProxyType,
@@ -135,6 +136,7 @@ __all__ = [
     "IInitiator",
     "IInnerLeg",
     "IInsidePath",
+    "IJudge",
     "IKernelLeg",
     "ILegAcceptor",
     "ILegDialer",
@@ -153,6 +155,8 @@ __all__ = [
     "IOneLineProxyType",
     "IPathDialer",
     "IPiecesReceiver",
+    "IPolicy",
+    "IPolicyReference",
     "IPortHolder",
     "IPorts",
     "IProbed",

@@ -27,7 +27,7 @@ from relaykit.errors import BrokenCarrier
 from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
-from relaykit.plugins import Carriers
+from relaykit.plugins import Carriers, Policies
 from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.login_proofs import BoundLogin
@@ -47,6 +47,7 @@ from relaykit.server.ingresses import RunningIngresses
 from relaykit.server.liveness import heartbeat_of
 from relaykit.server.logins import Logins
 from relaykit.server.network import Network, make_network
+from relaykit.server.policies import NamedJudge, ServerPolicies
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.probes import Probes
 from relaykit.server.registry import Registry
@@ -180,6 +181,7 @@ class ServerParts:
             self.accounting,
             self._rules.is_deaf_since,
             self._rules.binding if is_same_login else composition.binding(),
+            self._rules.policies,
         )
         self.sessions.rules = self._logins.rules = self._rules
         self._visits.texts = texts
@@ -350,6 +352,7 @@ class Composition:
     ingress_options: Mapping[str, Options]
     observers: Observers
     verifier: IVerifier | None = None
+    policies: Mapping[str, Options] = {}
     log = Logger()
     make_network: Callable[[Any], Network] = make_network
     entrances: Sequence[IEntrance] = ()
@@ -359,6 +362,7 @@ class Composition:
 
         :raises TransportSecurityError: a file of TLS cannot be used.
         :raises BrokenCarrier: a carrier that the configuration names a port of cannot be used.
+        :raises PluginError: so does a policy that it names.
         """
         config, reactor = self.config, self.reactor
         tls = TlsIdentity(config.transport.tls, self.state, reactor)
@@ -381,6 +385,7 @@ class Composition:
             accounting,
             lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
             self.binding(),
+            self._policies(),
         )
         budgets = Budgets(config.bandwidth)
         sessions = Sessions(rules)
@@ -522,6 +527,7 @@ class Composition:
         accounting: Accounting,
         is_deaf_since: Callable[[float], bool],
         binding: ServerBinding,
+        policies: ServerPolicies,
     ) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
@@ -540,7 +546,17 @@ class Composition:
             is_deaf_since=is_deaf_since,
             certified=bool(config.transport.tls.trusted_ca_file),
             most_asked=most_asked(for_strangers(MAX_PENDING)),
+            policies=policies,
         )
+
+    def _policies(self) -> ServerPolicies:
+        """The policies of the file, at work, in its order."""
+        installed = Policies.installed() if self.policies else Policies()
+        judges = [
+            NamedJudge(name, installed.get(name).make_judge(options, self.reactor))
+            for name, options in self.policies.items()
+        ]
+        return ServerPolicies(judges, self.reactor)
 
     def _session_settings(self, link: Link) -> SessionSettings:
         # A part of this process does not die alone.

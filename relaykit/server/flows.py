@@ -16,6 +16,7 @@ from relaykit.values import MOST_DATAGRAM_BYTES, Ended, Traffic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import IDatagramLeg, IDataPlane, IStreamLeg
@@ -102,6 +103,9 @@ class FlowOwner(Protocol):
     @property
     def session(self) -> WorkSource:
         """Where work connections come from."""
+
+    def admit(self, origin: Origin) -> Deferred[Any] | None:
+        """Decides, maybe later, whether a user from there is served; None: whoever comes is."""
 
     def budgets_for(self, origin: Origin) -> Sequence[Budget]:
         """What the flow of a user from there is held to."""
@@ -191,7 +195,7 @@ class ProxyFlow(Ending):
 class UserFlow(ProxyFlow):
     """A user who is served: forwarded to a work connection, once there is one."""
 
-    __slots__ = ("_flow", "_is_lane", "_leg")
+    __slots__ = ("_asked", "_flow", "_is_lane", "_leg")
 
     def __init__(
         self, proxy: FlowOwner, leg: IStreamLeg | IDatagramLeg, origin: Origin, is_lane: bool = False
@@ -200,6 +204,8 @@ class UserFlow(ProxyFlow):
         self._is_lane = is_lane
         self._leg: Any = leg
         self._flow: IFlow | None = None
+        self._asked: Deferred[Any] | None = None
+        """Whether it is served, while that is not known."""
 
     @property
     def is_waiting(self) -> bool:
@@ -235,6 +241,37 @@ class UserFlow(ProxyFlow):
     def on_unserved(self, error: Exception) -> None:
         self._leg.close()
         super().on_unserved(error)
+
+    def _want_work(self) -> None:
+        asked = self._asked = None if self._is_lane else self.proxy.admit(self.origin)
+        if asked is None:
+            super()._want_work()
+        else:
+            asked.addCallbacks(
+                self._admitted, self._not_admitted, callbackArgs=(asked,), errbackArgs=(asked,)
+            ).addErrback(self._on_defect)
+
+    def _cancel_work(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.cancel()
+        super()._cancel_work()
+
+    def _admitted(self, _: object, asked: Deferred[Any]) -> None:
+        if self._is_about(asked):
+            super()._want_work()
+
+    def _not_admitted(self, failure: Failure, asked: Deferred[Any]) -> None:
+        if self._is_about(asked):
+            error: Any = failure.value
+            self.on_unserved(error)
+
+    def _is_about(self, asked: Deferred[Any]) -> bool:
+        """Whether an answer is still waited for: nobody else is asked meanwhile, and the user is there."""
+        if self._asked is not asked:
+            return False
+        self._asked = None
+        return self.is_waiting
 
     def _forward(self, work: Any) -> IFlow:
         """Joins the user with a work connection."""

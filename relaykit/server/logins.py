@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
@@ -11,7 +12,7 @@ from twisted.logger import Logger
 
 from relaykit.authentication import NothingToProve
 from relaykit.driver import LegDriver
-from relaykit.errors import LoginRefusedError, RefusalCode
+from relaykit.errors import LoginRefusedError, RefusalCode, RefusedByPolicy
 from relaykit.escaping import shown
 from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
 from relaykit.sansio.control.extensions import BOUND
@@ -33,6 +34,7 @@ from relaykit.sansio.rates import RateLimit
 from relaykit.sansio.sources import source_of
 from relaykit.server.admission import LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES
 from relaykit.server.events import ClientConnected, LoginRefused
+from relaykit.server.requests import LoginRequest
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
 from relaykit.values import ClientIdentity, Ended, host_of
@@ -114,6 +116,12 @@ class Logins:
                 stranger=host_of(origin.source),
                 problem="bound-login",
             )
+        try:
+            await self._allowed(core, login, origin)
+        except RefusedByPolicy as refusal:
+            core.refuse(refusal.text)
+            self._refused(login, origin, refusal.text)
+            return
         preempting = Deferred.fromCoroutine(self._run_id(core, origin))
         try:
             run_id = await preempting.addTimeout(PREEMPTION_S, rules.clock)
@@ -172,6 +180,29 @@ class Logins:
             await verified
         finally:
             self._unverified.leave(login)
+
+    async def _allowed(self, core: ServerControl, login: _Login, origin: Origin) -> None:
+        """Has the policies decide about a client that has proven what it must.
+
+        :raises RefusedByPolicy: it is not let in.
+        """
+        asked = core.login
+        request = LoginRequest(
+            client=login.identity(asked.run_id),
+            origin=origin,
+            user=asked.user,
+            metas=asked.metas,
+            pool_count=asked.pool_count,
+            version=asked.version,
+            hostname=asked.hostname,
+            os=asked.os,
+            arch=asked.arch,
+        )
+        allowed = await self.rules.policies.ask(request)
+        if allowed is not request:
+            core.login = msgspec.structs.replace(
+                asked, user=allowed.user, metas=dict(allowed.metas), pool_count=allowed.pool_count
+            )
 
     async def _proofs(self, first: FirstMessage, link: Link) -> ServerProofs:
         """What this server has for the proofs that were agreed on."""

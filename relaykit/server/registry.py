@@ -33,6 +33,7 @@ from relaykit.server.flows import UserFlow, WorkSource
 from relaykit.server.groups import Groups
 from relaykit.server.handing import Handover
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
+from relaykit.server.requests import UserRequest
 from relaykit.server.type_messages import IngressMessages
 from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.values import MOST_DATAGRAM_BYTES, Ended
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from relaykit.server.accounting import Accounting, ProxyTotals
     from relaykit.server.budgets import Budgets
     from relaykit.server.flows import ProxyFlow
+    from relaykit.server.policies import ServerPolicies
     from relaykit.server.probes import ProbeResult
     from relaykit.values import ClientIdentity, Origin, Traffic
 
@@ -86,6 +88,14 @@ class ProxySession(WorkSource, Protocol):
     @property
     def identity(self) -> ClientIdentity:
         """Who the client is."""
+
+    @property
+    def metas(self) -> Mapping[str, str]:
+        """The ``metadatas`` of the client's file."""
+
+    @property
+    def policies(self) -> ServerPolicies:
+        """What decides about users."""
 
     @property
     def takes_signals(self) -> bool:
@@ -215,6 +225,23 @@ class RegisteredProxy:
     def budgets_for(self, origin: Origin) -> tuple[Budget, ...]:
         """What the flow of a user from there is held to."""
         return self._own_budgets + self._budgets.of(self.identity, origin)
+
+    def admit(self, origin: Origin) -> Deferred[Any] | None:
+        """Has the server's policies decide about a user; None where none of them is asked.
+
+        Fails with RefusedByPolicy.
+        """
+        policies = self.session.policies
+        if not policies.decides(UserRequest):
+            return None
+        request = UserRequest(
+            client=self.identity,
+            metas=self.session.metas,
+            proxy=self.name,
+            type=self.type,
+            origin=origin,
+        )
+        return Deferred.fromCoroutine(policies.ask(request))
 
     def flow_began(self, flow: ProxyFlow) -> None:
         """A user is there, and waits for a work connection."""

@@ -64,6 +64,7 @@ class RelayServer(MultiService):
     :param verifier: decides who is let in; None for whoever proves the token, as the configuration says.
     :param make_network: called when its ports are opened.
     :param entrances: where clients come in besides, by other protocols than frp's.
+    :param policies: the options of those that decide about clients and users, in the order of being asked.
     """
 
     log = Logger()
@@ -79,6 +80,7 @@ class RelayServer(MultiService):
         verifier: IVerifier | None = None,
         make_network: Callable[[Any], Network] = make_network,
         entrances: Sequence[IEntrance] = (),
+        policies: Mapping[str, Options] = {},  # likewise
     ) -> None:
         super().__init__()
         self._observers = Observers()
@@ -98,6 +100,7 @@ class RelayServer(MultiService):
             verifier=verifier,
             make_network=make_network,
             entrances=entrances,
+            policies=dict(policies),
         )
         self._life = ServerLife()
         self._driver: CoreDriver[ServerAction] = CoreDriver(self._life, self._composition.reactor, self._act)

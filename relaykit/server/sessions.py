@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
-from relaykit.errors import ProxyRefusedError, RefusalCode, RefusedError, RemoteProtocolError, problem_of
+from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError, problem_of
 from relaykit.escaping import shown
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
@@ -43,6 +43,8 @@ from relaykit.sansio.sources import source_of
 from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import MessagePeer, VisitorPeer
+from relaykit.server.policies import NO_POLICIES, ServerPolicies
+from relaykit.server.requests import ProxyClosed, ProxyRequest
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion
@@ -110,6 +112,7 @@ class SessionRules:
     """Whether clients have to show a certificate."""
     most_asked: int = MOST_ASKED
     """Work connections that a client without mux is asked for at a time."""
+    policies: ServerPolicies = NO_POLICIES
 
 
 class Session:
@@ -184,6 +187,16 @@ class Session:
     def takes_signals(self) -> bool:
         """Whether this client takes signals."""
         return SIGNAL in self._core.extensions
+
+    @property
+    def metas(self) -> Mapping[str, str]:
+        """The ``metadatas`` of this client's file, as its login was allowed."""
+        return self._core.login.metas
+
+    @property
+    def policies(self) -> ServerPolicies:
+        """What decides about its proxies and their users."""
+        return self._rules.policies
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -391,14 +404,13 @@ class Session:
 
     async def _register(self, offered: RegistrationRequested) -> None:
         name = offered.name
-        registering = self._registry.register(self, name, offered.type, offered.fields)
-        self._registering = Deferred.fromCoroutine(registering)
+        self._registering = Deferred.fromCoroutine(self._allow_and_register(offered))
         try:
             proxy = await self._registering
         except CancelledError:
             # The session has ended, and nobody waits for an answer.
             return
-        except ProxyRefusedError as refusal:
+        except RefusedError as refusal:
             refused = ProxyRefused(
                 client=self.identity,
                 name=name,
@@ -420,6 +432,21 @@ class Session:
             return
         self._proxies[name] = proxy
         self._core.registered(name, proxy.exposure.address if proxy.exposure is not None else "")
+
+    async def _allow_and_register(self, offered: RegistrationRequested) -> RegisteredProxy:
+        request = ProxyRequest(
+            client=self.identity,
+            metas=self.metas,
+            name=offered.name,
+            type=offered.type,
+            fields=offered.fields,
+        )
+        allowed = await self.policies.ask(request)
+        try:
+            return await self._registry.register(self, offered.name, offered.type, allowed.fields)
+        except Exception:
+            self.policies.tell(request.closed(was_open=False))
+            raise
 
     async def _withdraw(self, name: str) -> None:
         proxy = self._proxies.pop(name, None)
@@ -491,6 +518,10 @@ class Session:
             await self._registry.withdraw(proxy, why)
         except Exception:
             self.log.failure("[{proxy}] a defect while it was withdrawn", proxy=proxy.name)
+        closed = ProxyClosed(
+            client=self.identity, metas=self.metas, name=proxy.name, type=proxy.type, was_open=True
+        )
+        self.policies.tell(closed)
 
     def _finish(self, _: None, why: Ended, text: str) -> None:
         self._rules.accounting.client_disconnected(self.identity, why, text)

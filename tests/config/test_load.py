@@ -539,6 +539,12 @@ class ForeignTypeTests(ConfigurationTestCase):
             ],
         )
 
+    def test_policies(self) -> None:
+        """The tables of policies are in the order of the file; one that is not installed is a mistake."""
+        self.assertEqual(self.server("bindPort = 1\n").policies, {})
+        (problem,) = self.server_problems("[policies.nope]\n")
+        self.assertIn('policies.nope: no policy "nope" is installed', problem)
+
     def test_keys_of_the_server(self) -> None:
         """Keys that a type declares at the top of the server's file, or deeper, reach its ingress."""
         loaded = self.server(

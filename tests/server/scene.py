@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -59,6 +59,7 @@ from relaykit.server.budgets import Budgets
 from relaykit.server.first_messages import FirstMessages
 from relaykit.server.logins import Logins
 from relaykit.server.observers import LogObserver, Observers
+from relaykit.server.policies import NamedJudge, ServerPolicies
 from relaykit.server.ports import PortProtocol, ServerPorts
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
@@ -143,6 +144,7 @@ class Scene:
         verifier: IVerifier | None = None,
         most_pending: int = MAX_PENDING,
         beside: Scene | None = None,
+        judges: Sequence[NamedJudge] = (),
     ) -> None:
         """A server; ``beside`` another one it has the same time and network."""
         self.is_scarce = False
@@ -184,6 +186,7 @@ class Scene:
             accounting=self.accounting,
             is_deaf_since=lambda time: self.bind_port.is_deaf_since(time),
             most_asked=most_asked(most_pending),
+            policies=ServerPolicies(judges, self.clock),
         )
         self.sessions = Sessions(rules)
         self.visits = Visits(self.sessions, self.registry, PeerTexts(detailed), self.entropy, self.observers)

@@ -54,6 +54,9 @@ class Proxy:
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         return agreed_codec(V2, self.extensions, most_bytes)
 
+    def admit(self, origin: Origin) -> None:
+        """Whoever comes is served."""
+
     def budgets_for(self, origin: Origin) -> list[Budget]:
         return self.budgets
 

@@ -31,6 +31,7 @@ from relaykit.server.budgets import Budgets
 from relaykit.server.flows import WorkSeeker
 from relaykit.server.lanes import PAUSE_S
 from relaykit.server.observers import LogObserver, Observers
+from relaykit.server.policies import NO_POLICIES, ServerPolicies
 from relaykit.server.registry import EXPOSE_TIMEOUT_S, WITHDRAW_TIMEOUT_S, RegisteredProxy, Registry
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import MOST_DATAGRAM_BYTES, Address, ClientIdentity, Ended, Origin
@@ -86,6 +87,8 @@ class Session:
     extensions: frozenset[str] = frozenset()
     carrier: str = "tcp"
     sent: list[Any] = field(factory=list)
+    metas: Mapping[str, str] = field(factory=dict)
+    policies: ServerPolicies = NO_POLICIES
 
     def want_work(self, seeker: WorkSeeker) -> None:
         if not self.work:

@@ -61,6 +61,9 @@ class Proxy:
     def lane_codec(self, most_bytes: int = MOST_DATAGRAM_BYTES) -> LaneCodec:
         return agreed_codec(V2, (), most_bytes)
 
+    def admit(self, origin: Origin) -> None:
+        """Whoever comes is served."""
+
     def budgets_for(self, origin: Origin) -> tuple[Budget, ...]:
         return ()
 

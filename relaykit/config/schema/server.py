@@ -324,6 +324,13 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     proxy_types: Annotated[
         dict[str, dict[str, Any]], doc("The server's options of a proxy type, in [proxyTypes.NAME].")
     ] = msgspec.field(default_factory=dict)
+    policies: Annotated[
+        dict[str, dict[str, Any]],
+        doc(
+            "What decides about clients and users besides, in [policies.NAME] with the options of each; "
+            "asked in the order of the file."
+        ),
+    ] = msgspec.field(default_factory=dict)
     state_dir: Annotated[
         str, file(FileUse.WRITTEN), doc("Directory of what outlives a restart: keys, certificates.")
     ] = ""

@@ -1,6 +1,6 @@
 """What this package adds to relaykit, and to Twisted."""
 
-from relaykit.plugins import CarrierReference, ProxyTypeReference
+from relaykit.plugins import CarrierReference, PolicyReference, ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
 
@@ -11,4 +11,5 @@ room = ProxyTypeReference("room", "relaykit_knock.room")
 greet = ProxyTypeReference("greet", "relaykit_knock.greet")
 hail = CarrierReference("hail", "relaykit_knock.hail")
 pipe = CarrierReference("pipe", "relaykit_knock.pipe")
+quotas = PolicyReference("quotas", "relaykit_knock.quotas")
 shout = ShoutParser()
