@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.escaping import MOST_SHOWN, MOST_TOLD, printable, printable_lines, shown, told
+from relaykit.escaping import MOST_SHOWN, MOST_TOLD, masked_endpoint, printable, printable_lines, shown, told
 
 
 class PrintableTests(SynchronousTestCase):
@@ -56,3 +56,21 @@ class ShownTests(SynchronousTestCase):
         """An escape counts as it is written: nothing makes more of what is shown."""
         self.assertLessEqual(len(shown(text)), MOST_SHOWN)
         self.assertTrue(shown(text).isprintable())
+
+
+class MaskedEndpointTests(SynchronousTestCase):
+    """Tests for endpoint strings that have secrets."""
+
+    def test_hidden(self) -> None:
+        """What is named as secrets are is hidden, with all that is quoted in it, and nothing else."""
+        for text, shown_text in (
+            ("socks5:username=alice:password=hush", "socks5:username=alice:password=<secret>"),
+            (
+                r"http_proxy:httpPassword=a\:b\\\=c=d:httpUser=x",
+                "http_proxy:httpPassword=<secret>:httpUser=x",
+            ),
+            ("x:apiToken=a:SECRET=b", "x:apiToken=<secret>:SECRET=<secret>"),
+            (r"unix:/run/password\=x", r"unix:/run/password\=x"),
+            ("tcp:127.0.0.1:22", "tcp:127.0.0.1:22"),
+        ):
+            self.assertEqual(masked_endpoint(text), shown_text)

@@ -25,6 +25,7 @@ from relaykit.commands.tunnels.services import Service, local_service
 from relaykit.config.problems import ConfigurationProblem
 from relaykit.dataplane.listening import bind
 from relaykit.errors import BrokenProxyType, PluginError, RelaykitError
+from relaykit.escaping import masked_endpoint
 from relaykit.interfaces import IDatagramProxyType, IOneLineProxyType
 from relaykit.options import OneLine, Options, ProxyCommon, option_fields
 from relaykit.plugins import ProxyTypes
@@ -340,7 +341,7 @@ def _unusable(name: str, why: PluginError) -> click.Command:
 def service_text(common: ProxyCommon) -> str:
     """A local service as people write it."""
     if common.local:
-        return common.local
+        return masked_endpoint(common.local)
     return str(Address(common.local_ip, common.local_port))
 
 

@@ -16,6 +16,7 @@ from relaykit.config.schema.addresses import endpoint_problem, host_and_port_pro
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import WebServerConfig, choice_problems
 from relaykit.errors import BrokenCarrier
+from relaykit.escaping import masked_endpoint
 from relaykit.options import (
     HealthCheck,
     Options,
@@ -298,11 +299,11 @@ def _local_problems(common: ProxyCommon, has_plugin: bool, takes_datagrams: bool
     if common.local_port or has_plugin:
         yield Problem("local", "cannot be given together with localPort or plugin")
     if reason := endpoint_problem(common.local):
-        yield Problem("local", f'"{common.local}" is not an endpoint: {reason}')
+        yield Problem("local", f'"{masked_endpoint(common.local)}" is not an endpoint: {reason}')
     elif takes_datagrams != _leads_to_datagrams(common.local):
         service = "udp:127.0.0.1:53, for datagrams" if takes_datagrams else "tcp:127.0.0.1:22, for streams"
         reason = f"proxies of type {common.type} need such as {service}"
-        yield Problem("local", f'"{common.local}" is of the wrong kind: {reason}')
+        yield Problem("local", f'"{masked_endpoint(common.local)}" is of the wrong kind: {reason}')
 
 
 def value_problems(common: ProxyCommon) -> Iterator[Problem]:

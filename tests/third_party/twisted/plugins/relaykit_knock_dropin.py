@@ -1,5 +1,6 @@
 """What this package adds to relaykit, and to Twisted."""
 
+from relaykit.local_services.parsing import LocalServiceParser
 from relaykit.plugins import CarrierReference, PolicyReference, ProxyTypeReference
 
 from relaykit_knock.shout import ShoutParser
@@ -13,3 +14,4 @@ hail = CarrierReference("hail", "relaykit_knock.hail")
 pipe = CarrierReference("pipe", "relaykit_knock.pipe")
 quotas = PolicyReference("quotas", "relaykit_knock.quotas")
 shout = ShoutParser()
+visitors = LocalServiceParser("visitors", "relaykit_knock.visitors")
