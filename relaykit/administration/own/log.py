@@ -15,11 +15,15 @@ from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import LogLine as ToldLine
 from relaykit.administration.own.shapes import LogLines
 from relaykit.administration.routes import Route
+from relaykit.administration.streams import MOST_WAITING
 from relaykit.logs.tail import MOST_LINES, LogLine, LogTail
 
 __all__ = ["log_routes"]
 
 _USUAL_LINES = 100
+
+_MOST_BEFORE = MOST_WAITING // 2
+"""Lines before those that come, the last ones: who takes them slowly has room for as many new ones."""
 
 _LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 
@@ -69,9 +73,12 @@ class _Log:
         """Those that come."""
         tail, level = self._tail, _level(call)
         after = _number(call, "after", tail.last_number)
+        if last_seen := _seen(call):
+            # The program may be another one by now, which counts from the start.
+            after = last_seen if last_seen <= tail.last_number else 0
 
         def follow(reader: Callable[[bytes], None]) -> Callable[[], None]:
-            for each in tail.last(MOST_LINES, after, level):
+            for each in tail.last(_MOST_BEFORE, after, level):
                 reader(_part(each))
             return tail.follow(lambda line: None if level and line.level < level else reader(_part(line)))
 
@@ -100,6 +107,15 @@ def _level(call: Call) -> LogLevel | None:
     if text and text not in _LEVELS:
         raise _bad(f"level must be one of {', '.join(_LEVELS)}")
     return _LEVELS.get(text)
+
+
+def _seen(call: Call) -> int:
+    """The line that a reader had last who comes again; 0 for one who is new.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.4.
+    """
+    text = call.header("Last-Event-ID")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
 def _number(call: Call, key: str, default: int) -> int:

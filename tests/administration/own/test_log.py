@@ -8,8 +8,10 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.administration.calls import Call
 from relaykit.administration.own.log import log_routes
 from relaykit.administration.own.openapi import PREFIX
+from relaykit.administration.streams import MOST_WAITING
 from relaykit.logs.tail import LogTail
 from tests.administration.own.asking import OwnApi
 
@@ -68,6 +70,35 @@ class LogTests(SynchronousTestCase):
         self.log.warn("great")
         self.assertEqual(texts(following.received), ["great"])
         self.assertEqual(texts(all_of_them.received), ["before", "small", "great"])
+
+    def again(self, last_seen: str) -> list[str]:
+        """What a browser is told that asks again as it asked first, and says what it had last."""
+        received: list[bytes] = []
+        call = Call(query={"after": ["0"]}, header={"Last-Event-ID": last_seen}.get)  # type: ignore[arg-type]
+        stream = self.api.routes[1].handler(call).stream  # type: ignore[union-attr]
+        assert stream is not None
+        stream(received.append)()
+        return texts(b"".join(received))
+
+    def test_again(self) -> None:
+        """Who was cut off goes on behind its last line; in another program, which has fewer, at the first."""
+        for text in ("first", "second"):
+            self.log.info(text)
+        for last_seen, told in (
+            ("1", ["second"]),
+            ("2", []),
+            ("3", ["first", "second"]),
+            ("junk", ["first", "second"]),
+            ("9" * 99, ["first", "second"]),
+        ):
+            self.assertEqual(self.again(last_seen), told, last_seen)
+
+    def test_many_before(self) -> None:
+        """Lines from before leave room for those that come, so that nobody is dropped for asking."""
+        for number in range(MOST_WAITING):
+            self.log.info("line {number}", number=number)
+        before = self.again("")
+        self.assertEqual((len(before), before[-1]), (MOST_WAITING // 2, f"line {MOST_WAITING - 1}"))
 
     def test_left(self) -> None:
         """Who leaves is told nothing more."""
