@@ -211,7 +211,7 @@ class ServerAssembly(_Assembly[LoadedServer]):
         make_network = network_of_process(os.environ)
         from relaykit.server.service import RelayServer
 
-        if not self.token:
+        if not self.token and self.loaded.config.auth.method == "token":
             log.warn(
                 "NO TOKEN IS SET: whoever reaches this server may publish services on it; "
                 "make a token with: relaykit token",

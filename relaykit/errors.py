@@ -332,6 +332,8 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("or TLS is ended in between", "bound-login"),
     ("requires a bound login", "bound-login"),
     ("doesn't match token from configuration", "wrong-token"),
+    ("invalid OIDC token in", "oidc-token"),
+    ("different OIDC subject", "oidc-token"),
     ("invalid ping", "wrong-token"),
     ("client with the same identity is online", "same-identity"),
     ("is already online", "already-online"),

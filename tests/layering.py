@@ -174,6 +174,7 @@ LAYERS: Mapping[str, Layer] = {
             "certificates",
             "state",
             "authentication",
+            "oidc",
             "token_key",
             "clock",
             *_VOCABULARY,
@@ -193,6 +194,7 @@ LAYERS: Mapping[str, Layer] = {
             "certificates",
             "state",
             "authentication",
+            "oidc",
             "token_key",
             "clock",
             *_VOCABULARY,
@@ -217,6 +219,10 @@ LAYERS: Mapping[str, Layer] = {
     "nat": Layer(
         "STUN and the discovery of NATs on real sockets",
         ("driver", "timer", "descriptors", "segmentation", "blocking", "sansio", *_VOCABULARY),
+    ),
+    "oidc": Layer(
+        "tokens of an OpenID Connect provider as what proves who a client is",
+        ("dataplane", "blocking", "sansio", *_VOCABULARY),
     ),
     "dataplane": Layer(
         "moving bytes; knows nothing of sessions or proxy types",
@@ -310,7 +316,7 @@ LAYERS: Mapping[str, Layer] = {
 """From the programs at the top to the vocabulary at the bottom: a layer imports only from below."""
 
 CORE_LIBRARIES = frozenset(
-    {"attrs", "msgspec", "cryptography", "cramjam", "crc32c", "hpack", "idna", "websockets"}
+    {"attrs", "msgspec", "cryptography", "cramjam", "crc32c", "hpack", "idna", "joserfc", "websockets"}
 )
 """What ``sansio`` may import besides the standard library."""
 

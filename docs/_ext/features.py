@@ -25,6 +25,7 @@ _BY_KEYS = (
     ("mux (``tcpMux``), connections kept ahead (``poolCount``)", "transport.tcpMux"),
     ("versions 1 and 2 of the wire", "transport.wireProtocol"),
     ("tokens from files and programs (``tokenSource``)", "auth.tokenSource.type"),
+    ("OpenID Connect (``auth.method``)", "auth.method"),
     ("encryption and compression of a proxy", "proxies[].transport.useEncryption"),
     ("limits of bandwidth", "proxies[].transport.bandwidthLimit"),
     ("the PROXY protocol for services", "proxies[].transport.proxyProtocolVersion"),

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from relaykit import __version__
-from relaykit.authentication import TokenProver
 from relaykit.certificates.own import fingerprint
 from relaykit.client.binding import BindingPolicy
 from relaykit.client.heartbeats import heartbeat_of
+from relaykit.client.provers import make_prover
 from relaykit.client.remembered import Remembered
 from relaykit.client.session import Session
 from relaykit.dataplane.tls import channel_binding
 from relaykit.errors import BindingFailedError, SessionLost, TransportSecurityError
 from relaykit.interfaces import ISecureSession
 from relaykit.sansio.control.client_control import ClientControl
-from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.login_proofs import NOTHING_PROVEN, BoundLogin, ClientProofs
 from relaykit.sansio.control.negotiation import KnownVersion, WireNegotiation, WireProtocol
 from relaykit.sansio.control.session import SessionSettings
@@ -61,7 +60,7 @@ class Connector:
 
     :param identity: what the client signs its logins with.
     :param servers: what is known of servers, and where what is learned is kept.
-    :param prover: proves who the client is; None for one that proves the token.
+    :param prover: proves who the client is; None for one as the configuration says.
     """
 
     log = Logger()
@@ -94,8 +93,7 @@ class Connector:
         known = KnownVersion.SPEAKS_V2 if self._spoke_v2 else KnownVersion.NOTHING
         self._negotiation = WireNegotiation(wire, known)
         self.unix_time = time.time  # noqa: TID251  # frp's proofs carry the time of day
-        scopes = [Scope(each) for each in config.auth.additional_scopes]
-        self._prover: IProver = prover or TokenProver(token, self.unix_time, scopes)
+        self._prover: IProver = prover or make_prover(config.auth, token, reactor, self.unix_time)
 
     async def log_in(
         self, run_id: str, on_event: Callable[[SessionEvent], None], *, stand_by: bool = False

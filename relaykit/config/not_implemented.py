@@ -40,14 +40,12 @@ class Unavailable:
 
 
 SERVER_KEYS: Sequence[Unavailable] = (
-    Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("httpPlugins", "plugins over HTTP", refused=True),
     Unavailable("webServer.pprofEnable", "profiling pages"),
 )
 """Of a server's file."""
 
 CLIENT_KEYS: Sequence[Unavailable] = (
-    Unavailable("auth.method", "OpenID Connect", refused=True, only=("oidc",)),
     Unavailable("featureGates", "feature gates"),
     Unavailable("webServer.pprofEnable", "profiling pages"),
 )

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
-from relaykit.config.schema.auth import Auth, TokenCommand, TokenFile
+from relaykit.config.schema.auth import Auth, TokenCommand, TokenFile, TokenSource
 from relaykit.values import Secret
 
-__all__ = ["WEAK_BITS", "resolve_token", "strength_bits"]
+__all__ = ["WEAK_BITS", "read_token", "resolve_token", "strength_bits"]
 
 COMMAND_TIMEOUT_S = 30
 """Seconds that a command may take: as long as a slow vault, and no start hangs for ever."""
@@ -66,35 +66,48 @@ def strength_bits(token: Secret) -> float:
 
 
 def _resolved(auth: Auth, environ: Mapping[str, str] | None, cwd: str) -> Secret:
-    source = None if auth.token_source is None else auth.token_source.chosen()
-    if source is None or auth.method != "token":
+    if auth.token_source is None or auth.token_source.chosen() is None or auth.method != "token":
         return auth.token
-    if isinstance(source, TokenFile):
-        content = _from_file(os.path.join(cwd, source.path))
-    else:
-        content = _from_command(source, os.environ if environ is None else environ, cwd)
-    if len(content) > MOST_BYTES:
-        raise _failed(f"the token has more than {MOST_BYTES} bytes")
-    try:
-        token = content.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise _failed("the token is not text in UTF-8") from None
+    token = read_token(auth.token_source, _KEY, environ=environ, cwd=cwd)
     if not token:
-        raise _failed(
-            'there is nothing where the token should be; for none, write auth.token = "" in its place'
-        )
-    return Secret(token)
+        what = 'there is nothing where the token should be; for none, write auth.token = "" in its place'
+        raise _failed(_KEY, what)
+    return token
 
 
-def _from_file(path: str) -> bytes:
+def read_token(
+    source: TokenSource, key: str, *, environ: Mapping[str, str] | None = None, cwd: str = ""
+) -> Secret:
+    """What a source has now, without white space around it; ``key`` is that of the source, for errors.
+
+    The rest as with :func:`resolve_token`.
+
+    :raises ConfigurationProblems: it has nothing that could be a token.
+    """
+    chosen = source.chosen()
+    if isinstance(chosen, TokenFile):
+        content = _from_file(os.path.join(cwd, chosen.path), key)
+    elif chosen is not None:
+        content = _from_command(chosen, os.environ if environ is None else environ, cwd, key)
+    else:
+        raise _failed(key, "it names neither a file nor a command")
+    if len(content) > MOST_BYTES:
+        raise _failed(key, f"the token has more than {MOST_BYTES} bytes")
+    try:
+        return Secret(content.decode("utf-8").strip())
+    except UnicodeDecodeError:
+        raise _failed(key, "the token is not text in UTF-8") from None
+
+
+def _from_file(path: str, key: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise _failed(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise _failed(key, f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
-def _from_command(source: TokenCommand, environ: Mapping[str, str], cwd: str) -> bytes:
+def _from_command(source: TokenCommand, environ: Mapping[str, str], cwd: str, key: str) -> bytes:
     command = source.command
     variables = {**environ, **{each.name: each.value.reveal() for each in source.env}}
     try:
@@ -109,14 +122,14 @@ def _from_command(source: TokenCommand, environ: Mapping[str, str], cwd: str) ->
             check=True,
         )
     except subprocess.TimeoutExpired:
-        raise _failed(f"the command {command} did not end within {COMMAND_TIMEOUT_S} s") from None
+        raise _failed(key, f"the command {command} did not end within {COMMAND_TIMEOUT_S} s") from None
     except subprocess.CalledProcessError as error:
-        raise _failed(f"the command {command} ended with status {error.returncode}") from None
+        raise _failed(key, f"the command {command} ended with status {error.returncode}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _failed(f"the command {command} cannot be run: {reason.lower()}") from None
+        raise _failed(key, f"the command {command} cannot be run: {reason.lower()}") from None
     return finished.stdout
 
 
-def _failed(reason: str) -> ConfigurationProblems:
-    return ConfigurationProblems((ConfigurationProblem(what=reason, key=_KEY),))
+def _failed(key: str, reason: str) -> ConfigurationProblems:
+    return ConfigurationProblems((ConfigurationProblem(what=reason, key=key),))

@@ -10,6 +10,22 @@ from relaykit.known_problems.problem import KnownProblem
 __all__ = ["TRUST"]
 
 TRUST: Final[Mapping[str, KnownProblem]] = {
+    "oidc-token": KnownProblem(
+        "The server does not take the token of the provider",
+        "With OpenID Connect the server checks the issuer, the audience, the time and the signature of the "
+        "token that the client got from the provider, and one of them is not as the server's file wants it; "
+        "or the server cannot get the provider's keys.",
+        "The message says which.  Compare auth.oidc.audience at both ends and auth.oidc.issuer with what the "
+        "provider calls itself, and the clocks; have the provider give out signed JWTs as access tokens.",
+    ),
+    "oidc-provider": KnownProblem(
+        "The OpenID Connect provider cannot be asked",
+        "The server needs the provider's discovery document and its keys, and did not get them.  Without "
+        "keys nobody can log in; those that it had before hold for a day.",
+        "See whether this machine reaches auth.oidc.issuer, for instance by curl of "
+        "ISSUER/.well-known/openid-configuration, and that the issuer named there is the same.  The server "
+        "asks again by itself.",
+    ),
     "other-certificate": KnownProblem(
         "Another certificate than expected",
         "Who answered has another certificate than the one that is expected: the server's was replaced, or "

@@ -15,7 +15,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit import __version__
-from relaykit.authentication import TokenVerifier
 from relaykit.config.schema.carriers import carrier_options
 from relaykit.dataplane.listening import has_kept_descriptor, most_ports
 from relaykit.dataplane.load_balancers import LoadBalancers
@@ -28,7 +27,6 @@ from relaykit.interfaces import IServerHost
 from relaykit.nat.rendezvous import RendezvousPoints
 from relaykit.nat.server import RelayStun
 from relaykit.plugins import Carriers, Policies
-from relaykit.sansio.control.credentials import Scope
 from relaykit.sansio.control.extensions import BOUND, EXTENSIONS, IDENTITY
 from relaykit.sansio.control.login_proofs import BoundLogin
 from relaykit.sansio.control.server_life import DRAIN_S
@@ -53,6 +51,7 @@ from relaykit.server.probes import Probes
 from relaykit.server.registry import Registry
 from relaykit.server.sessions import SessionRules, Sessions
 from relaykit.server.tls_identity import TlsIdentity
+from relaykit.server.verifiers import make_verifier
 from relaykit.server.visits import Visits
 from relaykit.timer import Portion
 from relaykit.token_key import TokenKey, in_thread_of
@@ -181,6 +180,7 @@ class ServerParts:
             self.accounting,
             self._rules.is_deaf_since,
             self._rules.binding if is_same_login else composition.binding(),
+            self._rules.verifier if is_same_login else composition.verifying(),
             self._rules.policies,
         )
         self.sessions.rules = self._logins.rules = self._rules
@@ -385,6 +385,7 @@ class Composition:
             accounting,
             lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
             self.binding(),
+            self.verifying(),
             self._policies(),
         )
         budgets = Budgets(config.bandwidth)
@@ -527,15 +528,15 @@ class Composition:
         accounting: Accounting,
         is_deaf_since: Callable[[float], bool],
         binding: ServerBinding,
+        verifier: IVerifier,
         policies: ServerPolicies,
     ) -> SessionRules:
         """What all sessions have in common."""
         config = self.config
-        scopes = [Scope(scope) for scope in config.auth.additional_scopes]
         return SessionRules(
             clock=self.reactor,
             entropy=os.urandom,
-            verifier=self.verifier or TokenVerifier(self.token, scopes),
+            verifier=verifier,
             version=__version__,
             texts=texts,
             max_pool_count=config.transport.max_pool_count,
@@ -562,6 +563,10 @@ class Composition:
         # A part of this process does not die alone.
         heartbeat = Heartbeat() if link.is_inside else heartbeat_of(self.config.transport, link.muxed)
         return SessionSettings(token=self.token, entropy=os.urandom, heartbeat=heartbeat)
+
+    def verifying(self) -> IVerifier:
+        """What decides who is let in."""
+        return self.verifier or make_verifier(self.config.auth, self.token, self.reactor)
 
     def binding(self) -> ServerBinding:
         """How logins are bound; the token is made a key right away, so that no login waits for it."""

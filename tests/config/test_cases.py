@@ -79,7 +79,12 @@ DEVIATIONS = (
         "plugin.type",
         "c218 c248 c598 c600 c604 c605 c606 c608",
     ),
-    Deviation("nobody could log in", "OpenID Connect: not available yet", "auth.method", "c418 c484 c490"),
+    Deviation(
+        "nobody could log in, and frps ends at its start",
+        "must be the URL of the provider{}",
+        "auth.oidc.issuer",
+        "c418",
+    ),
     Deviation(
         "a proxy that cannot be used would be found out when the server is dialed",
         "must begin with one of {}",

@@ -39,9 +39,10 @@ class AvailabilityTests(SynchronousTestCase):
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""
+        keys = [Unavailable("auth.method", "a method", refused=True, only=("oidc",))]
         for method, count in (("token", 0), ("oidc", 1)):
             config = ClientConfig(auth=ClientAuth(method=method))
-            self.assertEqual(len(availability_findings(config, CLIENT_KEYS).unavailable), count)
+            self.assertEqual(len(availability_findings(config, keys).unavailable), count)
 
     def test_switched_off(self) -> None:
         """A port of zero or less uses nothing."""

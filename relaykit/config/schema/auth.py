@@ -158,6 +158,11 @@ class ServerAuth(Auth, frozen=True, kw_only=True):
     def needs_token(self) -> bool:
         return self.method == "token" and self.token_source is None
 
+    def problems(self) -> Iterable[Problem]:
+        yield from super().problems()
+        if self.method == "oidc" and not self.oidc.issuer.startswith(("https://", "http://")):
+            yield Problem("oidc.issuer", "must be the URL of the provider, as it calls itself")
+
 
 class ClientOidc(Options, frozen=True, kw_only=True):
     """OpenID Connect, as the client asks for tokens."""
@@ -177,11 +182,15 @@ class ClientOidc(Options, frozen=True, kw_only=True):
     additional_endpoint_params: Annotated[dict[str, str], doc("Further form fields of the request.")] = (
         msgspec.field(default_factory=dict)
     )
-    trusted_ca_file: Annotated[str, doc("Authorities for the token endpoint (PEM).")] = ""
+    trusted_ca_file: Annotated[
+        str, file(FileUse.AUTHORITIES), doc("Authorities for the token endpoint (PEM).")
+    ] = ""
     insecure_skip_verify: Annotated[bool, doc("Does not verify the token endpoint.")] = False
-    proxy_url: Annotated[str, doc("Proxy to the token endpoint: http, https, socks5 or socks5h.")] = (
-        msgspec.field(default="", name="proxyURL")
-    )
+    proxy_url: Annotated[
+        Secret,
+        secret(optional=True),
+        doc("Proxy to the token endpoint: http, https, socks5 or socks5h."),
+    ] = msgspec.field(default=NO_SECRET, name="proxyURL")
     token_source: TokenSource | None = None
 
     def problems(self) -> Iterable[Problem]:

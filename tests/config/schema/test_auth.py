@@ -7,6 +7,7 @@ from relaykit.config.schema.auth import (
     ClientOidc,
     CommandVariable,
     ServerAuth,
+    ServerOidc,
     TokenCommand,
     TokenFile,
     TokenSource,
@@ -95,6 +96,17 @@ class AuthTests(SynchronousTestCase):
         ):
             (problem,) = ClientOidc(client_id="a", token_endpoint_url=url).credential_problems()
             self.assertIn(words, problem.reason, url)
+
+    def test_issuer(self) -> None:
+        """A server that checks tokens of a provider must know which."""
+        for issuer, found in (
+            ("", ["oidc.issuer"]),
+            ("id.example", ["oidc.issuer"]),
+            ("https://id.example", []),
+        ):
+            auth = ServerAuth(method="oidc", oidc=ServerOidc(issuer=issuer))
+            self.assertEqual(keys(auth), found)
+        self.assertEqual(keys(ServerAuth(token=Secret("sesame"))), [])
 
     def test_oidc_token_source(self) -> None:
         """A source of tokens excludes everything else."""

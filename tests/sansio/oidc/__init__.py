@@ -1,0 +1,1 @@
+"""Tests of OpenID Connect without I/O."""
