@@ -347,7 +347,7 @@ def service_text(common: ProxyCommon) -> str:
 
 def _made_up_name(command: str, word: str) -> str:
     """Unique where one machine publishes a service once, and the same at the next start."""
-    return re.sub(r"[^\w.]+", "-", f"{platform.node()}-{command}-{word}").strip("-")
+    return re.sub(r"[^\w.]+", "-", f"{platform.node()}-{command}-{masked_endpoint(word)}").strip("-")
 
 
 def _secret_from_token(token: Secret, proxy: str, flag: str) -> Secret:

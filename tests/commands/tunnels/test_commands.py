@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from relaykit.commands.tunnels.commands import (
     TunnelCommand,
+    _made_up_name,
     find_others,
     find_tunnel,
     installed_tunnels,
@@ -420,3 +421,13 @@ class FindTests(SynchronousTestCase):
         )
         with self.assertRaisesRegex(BrokenProxyType, 'no command "udp"'):
             find_tunnel(types, "udp")
+
+
+class MadeUpNameTests(SynchronousTestCase):
+    """Tests for names of proxies that nobody has named."""
+
+    def test_no_secret(self) -> None:
+        """A name, which others get to see, has no password of the local service in it."""
+        name = _made_up_name("tcp", "socks5:username=alice:password=hush")
+        self.assertIn("alice", name)
+        self.assertNotIn("hush", name)
