@@ -206,7 +206,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "local_services": Layer(
         "the local services that are built in, on the same seam as foreign ones",
-        ("proxies", "dataplane", "driver", "timer", "certificates", "sansio", *_VOCABULARY),
+        ("proxies", "dataplane", "driver", "timer", "blocking", "certificates", "sansio", *_VOCABULARY),
     ),
     "proxies": Layer(
         "the built-in proxy types, on the same seam as foreign ones",

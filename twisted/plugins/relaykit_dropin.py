@@ -28,6 +28,7 @@ quic_carrier = CarrierReference("quic", "relaykit.carriers.quic.carrier")
 http_proxy_service = LocalServiceParser("http_proxy", "relaykit.local_services.http_proxy")
 socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")
 tls2raw_service = LocalServiceParser("tls2raw", "relaykit.local_services.tls2raw")
+static_file_service = LocalServiceParser("static_file", "relaykit.local_services.static_file")
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

@@ -87,6 +87,16 @@ class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
         doc("Password that must be given."),
     ] = NO_SECRET
 
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string(
+            "static_file",
+            localPath=self.local_path,
+            stripPrefix=self.strip_prefix,
+            httpUser=self.http_user,
+            httpPassword=self.http_password.reveal(),
+        )
+
     def problems(self) -> Iterable[Problem]:
         return _required("localPath", self.local_path)
 

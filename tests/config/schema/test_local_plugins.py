@@ -22,6 +22,7 @@ ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
     ("http_proxy", {}, "http_proxy:"),
     ("http_proxy", {"httpUser": "a", "httpPassword": "b"}, "http_proxy:httpUser=a:httpPassword=b"),
     ("socks5", {}, "socks5:"),
+    ("static_file", {"localPath": "/srv", "stripPrefix": "a"}, "static_file:localPath=/srv:stripPrefix=a"),
     ("socks5", {"username": "a:b", "password": "="}, "socks5:username=a\\:b:password=\\="),
     (
         "tls2raw",

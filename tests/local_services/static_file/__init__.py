@@ -1,0 +1,1 @@
+"""Tests for the local service ``static_file``."""
