@@ -51,7 +51,7 @@ class IJudge(Interface):
 
         None allows what is asked for.  A request of the same class allows what that says in its place, as
         far as its class may be changed.  The Deferred is cancelled where nobody waits for it any more, or it
-        takes too long (:data:`relaykit.server.policies.DECIDE_TIMEOUT_S`).
+        takes too long (``relaykit.server.policies.DECIDE_TIMEOUT_S``).
 
         :raises RefusedByPolicy: it may not be; the text is for whoever asks.  So may the Deferred fail.
             Whatever else it raises refuses, too, and is logged as a defect of the policy.

@@ -106,7 +106,7 @@ class LogsTests(AskingTestCase):
         self.assertIn("the program has ended", following.output)
 
     def test_stopped_reader(self) -> None:
-        """Who reads nothing is dropped in the end, and the server serves others all the while."""
+        """While a reader stands still others are served; what came meanwhile is there once it goes on."""
         self.serve()
         following = self.follow()
         following.wait_for("the server started successfully")
