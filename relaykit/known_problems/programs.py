@@ -90,6 +90,18 @@ PROGRAMS: Final[Mapping[str, KnownProblem]] = {
         "The file with the token, or with another secret, cannot be used.",
         "Make it with relaykit token > FILE, and give the path.",
     ),
+    "policy-slow": KnownProblem(
+        "A policy takes too long",
+        "A policy of the server's file was asked about a client, a proxy or a user, or told that a proxy is "
+        "closed, and did not answer in time; what it was asked about is refused.",
+        "See what it waits for, or take its table out of [policies] in the server's file.",
+    ),
+    "policy-failed": KnownProblem(
+        "A policy fails",
+        "A policy of the server's file has a defect: it raised an error, which the log has, or answered what "
+        "is no answer; what it was asked about is refused.",
+        "Have its package mended, or take its table out of [policies] in the server's file.",
+    ),
     "store-file": KnownProblem(
         "The store cannot be written",
         "A proxy or visitor was to be kept, changed or deleted while the client runs, and the file of the "

@@ -106,7 +106,9 @@ class ServerPolicies:
         judges = [each for each in judges if ProxyClosed in each.judge.decides]
         if len(self._untold) >= MAX_UNTOLD:
             self.log.error(
-                "policies are not told that proxy {proxy} was closed: too many wait", proxy=closed.name
+                "policies are not told that proxy {proxy} was closed: too many wait",
+                proxy=closed.name,
+                problem="policy-slow",
             )
         elif judges:
             self._untold.append((closed, judges))
@@ -167,11 +169,16 @@ class ServerPolicies:
                 "[{run}] policy {policy} did not decide about {request} within {seconds:g} s, which "
                 "refuses it: see what it waits for, or take [policies.{policy}] out of the file",
                 seconds=DECIDE_TIMEOUT_S,
+                problem="policy-slow",
                 **what,
             )
             raise RefusedByPolicy(NO_ANSWER) from error
         except Exception as error:
-            self.log.failure("[{run}] policy {policy} failed with {request}, which refuses it", **what)
+            self.log.failure(
+                "[{run}] policy {policy} failed with {request}, which refuses it",
+                problem="policy-failed",
+                **what,
+            )
             raise RefusedByPolicy(DEFECTIVE) from error
         if decided is None:
             return request
@@ -180,6 +187,7 @@ class ServerPolicies:
                 "[{run}] policy {policy} answered {request} with a {answer}, which refuses it: an answer is "
                 "None or a request of the same class",
                 answer=type(decided).__name__,
+                problem="policy-failed",
                 **what,
             )
             raise RefusedByPolicy(DEFECTIVE)
