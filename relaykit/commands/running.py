@@ -7,7 +7,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,11 @@ from attrs import frozen
 
 from relaykit.administration.report import STATUS
 from relaykit.commands.loading import chosen_file
+from relaykit.config.reading.files import read_text
+from relaykit.config.template.rendering import render
+from relaykit.config.text.formats import parse_document
 from relaykit.control_sockets import control_folders, is_socket_of, reachable_path, socket_name
-from relaykit.errors import RelaykitError
+from relaykit.errors import ConfigurationError, RelaykitError
 from relaykit.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -123,7 +126,7 @@ def running_program(
     """
     config = chosen_file(config, file)
     roles = (role,) if role else _ROLES
-    state = StateDirectory.find(state_dir, context.environ)
+    state = StateDirectory.find(state_dir or _state_dir_in(config, context.environ), context.environ)
     if not hasattr(socket, "AF_UNIX"):
         context.explain("this system has no sockets for that", "not-running")
         return None
@@ -150,6 +153,19 @@ def running_program(
             "not-running",
         )
     return None
+
+
+def _state_dir_in(config: str, environ: Mapping[str, str]) -> str:
+    """The state directory that a configuration file names; empty if it names none, or cannot be read."""
+    if not config:
+        return ""
+    with contextlib.suppress(ConfigurationError):
+        text = render(read_text(config), environ).text
+        table = parse_document(text, os.path.splitext(config)[1], strict=False).value
+        if isinstance(table, dict):
+            folded = {str(key).casefold(): value for key, value in table.items()}
+            return str(folded.get("statedir") or "")
+    return ""
 
 
 def _named(report: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from relaykit.commands.running import RunningProgram
 from relaykit.control_sockets import socket_name
 from relaykit.errors import RelaykitError
-from tests.commands.programs import AskingTestCase
+from tests.commands.programs import AskingTestCase, FakeProgram
+from tests.commands.terminal import run_printed
 
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
@@ -54,6 +55,17 @@ class RunningProgramTests(AskingTestCase):
         error = self.assertRaises(RelaykitError, program.ask, "GET", "/a")
         self.assertIn("does not answer", str(error))
         self.assertRaises(RelaykitError, list, program.follow("/a"))
+
+    def test_state_directory(self) -> None:
+        """A program is found where its configuration file says; one that cannot be read says nothing."""
+        kept = self.folder / "kept"
+        config = self.folder / "s.toml"
+        config.write_text(f"STATEDIR = '{kept}'\nbindPort = 1\n")
+        program = FakeProgram(kept, socket_name("server", str(config)), {"": {"pid": 3}})
+        self.addCleanup(program.stop)
+        self.assertEqual(run_printed(["status", "--json", "-c", str(config)]).stdout, '{"pid": 3}\n')
+        config.write_text("[[")
+        self.assertIn("no server or client runs with", run_printed(["status", "-c", str(config)]).stderr)
 
     def test_json(self) -> None:
         """What is no JSON is no answer."""
