@@ -47,12 +47,15 @@ def run_before_people(
     """Runs a server until a signal comes, and answers the status of the program.
 
     With a panel, what would be logged to the console is there; a log in a file is written all the same.
+    There is none where users are logged to the console.
 
     :param plain: whether lines are wanted at a terminal, too.
     :param read: reads its files again; None where there are none.
     :param note: what people have to know once it runs; with short lines if it is to be drawn.
     """
-    if not plain and _has_people(context):
+    # Lines about users cannot be where the panel is.
+    is_free = assembly.loaded.config.log.access != CONSOLE
+    if not plain and is_free and _has_people(context):
         return _run_with_panel(context, assembly, note, read)
     color = context.stdout.isatty()
     writer = begin_serving(assembly.loaded.config.log, context, color=color)
@@ -114,7 +117,10 @@ def _run_with_panel(
 
     def change_log(config: LogConfig) -> None:
         for each in writers:
-            change_writer(each, False, config)
+            if config.to == CONSOLE:
+                follower.complain("log.to counts after a restart: the panel is where the log would go")
+            else:
+                change_writer(each, False, config)
 
     reloading = None if read is None else Reloading(reactor, read, server, change_log)
     if reloading is not None:

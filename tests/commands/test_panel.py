@@ -78,6 +78,13 @@ class PanelTests(ServingTestCase):
         self.assertIn("ready: clients dial port 7000", printed.stdout)
         self.assertIn("ended: 0 users", printed.stdout)
 
+    def test_users_on_console(self) -> None:
+        """Where users are logged to the console there are lines, and no panel below them."""
+        file = self.file('auth.token = "a strong one, really"\nlog.access = "console"\n')
+        printed = self.at_terminal("server", "-c", file)
+        self.assertEqual((printed.status, self.role.done), (0, ["privileged", "started", "stopped"]))
+        self.assertNotIn(ALTERNATE, printed.stdout)
+
     def test_quick(self) -> None:
         """What the first client needs stays visible, in lines that can be copied, and goes at the end."""
 
