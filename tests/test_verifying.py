@@ -73,8 +73,10 @@ class VerifyTests(SynchronousTestCase):
 
     def test_warnings(self) -> None:
         """What only deserves a warning is told beside the problems."""
-        found = verify_client_text(self.files, 'auth.token = "s"\nfeatureGates = { x = true }\n')
-        self.assertEqual(([each.key for each in found.warnings], found.problems), (["featureGates"], ()))
+        found = verify_client_text(self.files, 'auth.token = "s"\nwebServer.pprofEnable = true\n')
+        self.assertEqual(
+            ([each.key for each in found.warnings], found.problems), (["webServer.pprofEnable"], ())
+        )
 
 
 class VerifyingTests(SynchronousTestCase):

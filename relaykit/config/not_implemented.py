@@ -39,16 +39,10 @@ class Unavailable:
         return value not in (default, type(value)())
 
 
-SERVER_KEYS: Sequence[Unavailable] = (
-    Unavailable("httpPlugins", "plugins over HTTP", refused=True),
-    Unavailable("webServer.pprofEnable", "profiling pages"),
-)
+SERVER_KEYS: Sequence[Unavailable] = (Unavailable("httpPlugins", "plugins over HTTP", refused=True),)
 """Of a server's file."""
 
-CLIENT_KEYS: Sequence[Unavailable] = (
-    Unavailable("featureGates", "feature gates"),
-    Unavailable("webServer.pprofEnable", "profiling pages"),
-)
+CLIENT_KEYS: Sequence[Unavailable] = (Unavailable("virtualNet.address", "the virtual network", refused=True),)
 """Of a client's file."""
 
 

@@ -74,6 +74,12 @@ DEVIATIONS = (
         "c152 c171 c666",
     ),
     Deviation(
+        "a gate that is not there would be found out at the start",
+        "unrecognized feature gate: {}",
+        "featureGates",
+        "c475",
+    ),
+    Deviation(
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",

@@ -315,7 +315,7 @@ class ClientTests(ConfigurationTestCase):
     def test_warnings(self) -> None:
         """What works otherwise than the file says, or was hardly meant, is warned about with its place."""
         loaded = self.client(
-            'user = "{{ .Envs.NOPE }}"\nwebServer.port = 7400\nfeatureGates = { X = true }\nUSER = "b"\n'
+            'user = "{{ .Envs.NOPE }}"\nwebServer.port = 7400\nwebServer.pprofEnable = true\nUSER = "b"\n'
             '[[proxies]]\nname = "a"\ntype = "tcp"\ntransport.bandwidthLimit = "0MB"\n',
         )
         self.assertEqual(
@@ -324,7 +324,8 @@ class ClientTests(ConfigurationTestCase):
                 'frpc.toml:1: {{ .Envs.NOPE }} has no value and was written as "<no value>" '
                 '(set the variable, or write {{ or .Envs.NOPE "..." }})',
                 "frpc.toml:1: user: is also given as USER; user counts",
-                "frpc.toml:3: featureGates: feature gates: not available yet",
+                "frpc.toml:3: webServer.pprofEnable: has no effect: "
+                "py-spy shows what a running program of Python spends its time with",
                 'frpc.toml:5: proxies[0].localPort (proxy "a"): '
                 "is 0: there is no local service to connect to",
                 'frpc.toml:8: proxies[0].transport.bandwidthLimit (proxy "a"): '

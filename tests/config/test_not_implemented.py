@@ -31,11 +31,12 @@ class AvailabilityTests(SynchronousTestCase):
         """What decides who can reach what is refused, anything else is a warning."""
         config = ServerConfig(
             http_plugins=(HttpPlugin(name="p"),),
-            web_server=WebServerConfig(port=7500, pprof_enable=True),
+            web_server=WebServerConfig(port=7500, user="u"),
         )
-        found = availability_findings(config, SERVER_KEYS)
+        keys = [*SERVER_KEYS, Unavailable("webServer.user", "users of pages")]
+        found = availability_findings(config, keys)
         self.assertEqual(found.unavailable, [Problem("httpPlugins", "plugins over HTTP: not available yet")])
-        self.assertEqual([each.key for each in found.warnings], ["webServer.pprofEnable"])
+        self.assertEqual([each.key for each in found.warnings], ["webServer.user"])
 
     def test_only(self) -> None:
         """Where only some values are not available, the others are."""

@@ -174,8 +174,10 @@ class StoreTests(ConfigurationTestCase):
     def test_warnings_stay(self) -> None:
         """Where it is damaged, the file is warned of all the same."""
         self.kept(b"")
-        error = self.assertRaises(ConfigurationProblems, self.client, "featureGates = { x = true }\n" + _FILE)
-        self.assertEqual([each.key for each in error.warnings], ["featureGates"])
+        error = self.assertRaises(
+            ConfigurationProblems, self.client, "webServer.pprofEnable = true\n" + _FILE
+        )
+        self.assertEqual([each.key for each in error.warnings], ["webServer.pprofEnable"])
 
     def test_read_again(self) -> None:
         """Beside other files, what is kept is read as they say; what cannot be started then is told of."""

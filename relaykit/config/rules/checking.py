@@ -7,7 +7,7 @@ command line alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
@@ -16,7 +16,7 @@ from relaykit.config.schema.addresses import endpoint_problem, host_and_port_pro
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import WebServerConfig, choice_problems
 from relaykit.errors import BrokenCarrier
-from relaykit.escaping import masked_endpoint
+from relaykit.escaping import masked_endpoint, told
 from relaykit.options import (
     HealthCheck,
     Options,
@@ -48,6 +48,9 @@ TOKEN_SOURCE_EXEC = "TokenSourceExec"
 
 _DEFAULT_OF_FRP = Secret("admin")
 """Of the web server's user and password, by frp's flags."""
+
+_FEATURE_GATES = ("VirtualNet",)
+"""Those that frp knows.  None changes anything by itself here."""
 
 _LIMITING_ENDS = ("client", "server")
 _HEALTH_CHECKS = ("tcp", "http")
@@ -90,6 +93,7 @@ def check_server(
             found.warn((Problem("auth.token", "is empty: whoever reaches the port may log in"),))
     found.warn(_half_pairs(config.transport.tls))
     found.warn(_known_passwords(config.web_server))
+    found.warn(_idle_profiling(config.web_server))
     found.add(_port_problems(config))
     found.warn(
         _idle_limits(
@@ -120,12 +124,12 @@ def check_client(
     found.add(_unsafe_problems("auth.oidc.tokenSource", config.auth.oidc.token_source, allow_unsafe))
     if not token_given:
         found.add(_unbindable(config.auth))
-    if config.virtual_net.address:
-        found.unavailable.append(Problem("virtualNet.address", "the virtual network: not available yet"))
+    found.add(_unknown_gates(config.feature_gates))
     found.add(_protocol_problems(config.transport.protocol))
     found.warn(_idle_tls_keys(config))
     found.warn(_half_pairs(config.transport.tls))
     found.warn(_known_passwords(config.web_server))
+    found.warn(_idle_profiling(config.web_server))
     _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
 
@@ -134,6 +138,22 @@ def _known_passwords(config: WebServerConfig) -> Iterator[Problem]:
     """A password that everybody tries first, where others reach the web server."""
     if config.port and config.password == _DEFAULT_OF_FRP and not is_loopback(config.addr):
         yield Problem("webServer.password", "is the default of frp, which everybody knows: give one of yours")
+
+
+def _idle_profiling(config: WebServerConfig) -> Iterator[Problem]:
+    """Pages of the runtime of Go, which is not there."""
+    if config.pprof_enable:
+        yield Problem(
+            "webServer.pprofEnable",
+            "has no effect: py-spy shows what a running program of Python spends its time with",
+        )
+
+
+def _unknown_gates(gates: Iterable[str]) -> Iterator[Problem]:
+    for name in gates:
+        if name not in _FEATURE_GATES:
+            known = ", ".join(_FEATURE_GATES)
+            yield Problem("featureGates", f"unrecognized feature gate: {told(name)} (there is {known})")
 
 
 def _protocol_problems(protocol: str) -> Iterator[Problem]:

@@ -246,9 +246,9 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     enable_prometheus: Annotated[bool, doc("Metrics at /metrics of the web server.")] = False
     transport: Annotated[ClientTransport, effect(Effect.AT_LOGIN)] = ClientTransport()
     virtual_net: VirtualNet = VirtualNet()
-    feature_gates: Annotated[dict[str, bool], doc("Experimental features to switch on.")] = msgspec.field(
-        default_factory=dict
-    )
+    feature_gates: Annotated[
+        dict[str, bool], doc("Experimental features of frp: VirtualNet; none has an effect.")
+    ] = msgspec.field(default_factory=dict)
     store: StoreConfig = StoreConfig()
     metadatas: Annotated[
         dict[str, str], effect(Effect.AT_LOGIN), doc("Values handed to the server's plugins at login.")

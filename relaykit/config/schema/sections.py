@@ -92,7 +92,7 @@ class WebServerConfig(Options, frozen=True, kw_only=True):
         doc("Password that must be given."),
     ] = NO_SECRET
     assets_dir: Annotated[str, doc("Directory that is served in place of the built-in pages.")] = ""
-    pprof_enable: Annotated[bool, doc("Profiling pages.")] = False
+    pprof_enable: Annotated[bool, doc("Accepted for frp's files; unused.")] = False
     tls: WebServerTls | None = None
 
     def problems(self) -> Iterable[Problem]:

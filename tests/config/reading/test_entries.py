@@ -95,9 +95,9 @@ class EntryTests(SynchronousTestCase):
     def test_later_plugins(self) -> None:
         """A plugin that is not available yet is checked in full, and refused when nothing else is wrong."""
         for more, problem in (
-            ({"type": "static_file", "localPath": "x"}, "type"),
-            ({"type": "static_file"}, "localPath"),
-            ({"type": "static_file", "localPath": "x", "foo": 1}, "foo"),
+            ({"type": "https2https", "localAddr": "127.0.0.1:80"}, "type"),
+            ({"type": "https2https"}, "localAddr"),
+            ({"type": "https2https", "localAddr": "127.0.0.1:80", "foo": 1}, "foo"),
         ):
             reading = entries()
             (entry,) = reading.proxies([{"name": "a", "type": "tcp", "plugin": more}])

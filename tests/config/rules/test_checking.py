@@ -41,6 +41,7 @@ from relaykit.options import (
     HttpHeader,
     LoadBalancer,
     Options,
+    Problem,
     ProxyCommon,
     ProxyTransport,
     VisitorCommon,
@@ -199,8 +200,33 @@ class ClientTests(SynchronousTestCase):
 
     def test_virtual_net(self) -> None:
         """There is no virtual network yet."""
-        config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))
-        self.assertEqual(keys(check_client(config)), ["virtualNet.address"])
+        for gates in ({}, {"VirtualNet": True}):
+            config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"), feature_gates=gates)
+            found = check_client(config)
+            self.assertEqual(
+                found.unavailable, [Problem("virtualNet.address", "the virtual network: not available yet")]
+            )
+            self.assertEqual((found.problems, found.warnings), ([], []))
+
+    def test_feature_gates(self) -> None:
+        """Those of frp are taken in silence, on or off; others are refused by name."""
+        for name, is_known in (("VirtualNet", True), ("virtualnet", False), ("Nope\n", False)):
+            for value in (True, False):
+                found = check_client(ClientConfig(feature_gates={name: value}))
+                self.assertEqual((keys(found), found.warnings), (["featureGates"] * (not is_known), []))
+        self.assertEqual(found.problems[0].reason, "unrecognized feature gate: Nope\\n (there is VirtualNet)")
+
+    def test_profiling(self) -> None:
+        """At either end, profiling pages are told to have no effect, and what helps instead."""
+        pages = WebServerConfig(pprof_enable=True)
+        for found in (
+            check_client(ClientConfig(web_server=pages)),
+            check_server(ServerConfig(auth=ServerAuth(token=Secret("t")), web_server=pages)),
+        ):
+            self.assertEqual(
+                (keys(found), [each.key for each in found.warnings]), ([], ["webServer.pprofEnable"])
+            )
+            self.assertIn("py-spy", found.warnings[0].reason)
 
 
 class ProxyTests(SynchronousTestCase):
