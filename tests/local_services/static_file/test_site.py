@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.local_services.static_file import StaticFile
 from relaykit.local_services.static_file.folder import Folder
-from relaykit.local_services.static_file.site import MOST_BODY_BYTES, REFUSED_S, STEP_S
+from relaykit.local_services.static_file.site import FILE_PIECE_BYTES, MOST_BODY_BYTES, REFUSED_S, STEP_S
 from relaykit.sansio.http.credentials import Credentials
 from tests.local_services.hosts import LocalScene
 
@@ -76,6 +76,14 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(self._status(answer), 416)
         self.assertIn(b"Content-Range: bytes */200", answer)
         self.assertEqual(self._status(self._ask("/a.txt", "Range: bytes=0-3", 'If-Range: "old"')), 200)
+
+    def test_pieces(self) -> None:
+        """A file of more than one piece comes whole and in order, as does a part of it across pieces."""
+        whole = os.urandom(2 * FILE_PIECE_BYTES + 7)
+        (self.root / "big").write_bytes(whole)
+        self.assertEqual(self._ask("/big").partition(b"\r\n\r\n")[2], whole)
+        part = self._ask("/big", f"Range: bytes=5-{FILE_PIECE_BYTES + 9}").partition(b"\r\n\r\n")[2]
+        self.assertEqual(part, whole[5 : FILE_PIECE_BYTES + 10])
 
     def test_conditions(self) -> None:
         """Who has it gets no body, and who wants another state nothing."""
