@@ -349,7 +349,8 @@ class FolderSite(ServerFactory):
         ahead = self._read(file, at, end)
         try:
             while at < end and not request.is_gone:
-                data = await ahead
+                reading, ahead = ahead, succeed(b"")
+                data = await reading
                 at += len(data)
                 ahead = self._read(file, at, end)
                 request.write(data)

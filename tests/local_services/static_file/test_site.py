@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.local_services.static_file import StaticFile
-from relaykit.local_services.static_file.folder import Folder
+from relaykit.local_services.static_file.folder import FileChanged, Folder
 from relaykit.local_services.static_file.site import FILE_PIECE_BYTES, MOST_BODY_BYTES, REFUSED_S, STEP_S
 from relaykit.sansio.http.credentials import Credentials
 from tests.local_services.hosts import LocalScene
@@ -84,6 +84,17 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(self._ask("/big").partition(b"\r\n\r\n")[2], whole)
         part = self._ask("/big", f"Range: bytes=5-{FILE_PIECE_BYTES + 9}").partition(b"\r\n\r\n")[2]
         self.assertEqual(part, whole[5 : FILE_PIECE_BYTES + 10])
+
+    def test_changed(self) -> None:
+        """Who waits for a file that is changed meanwhile is left, and that is no defect."""
+        self.waiting = Deferred()
+        _, got = self.scene.connect(b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        file, reading = Folder(str(self.root)).open(["a.txt"], wants_folder=False), Deferred[Any]()
+        opened, self.waiting = self.waiting, reading
+        opened.callback(file)
+        reading.errback(FileChanged())
+        self.scene.network.flush()
+        self.assertTrue(got.lost)
 
     def test_conditions(self) -> None:
         """Who has it gets no body, and who wants another state nothing."""
