@@ -88,8 +88,9 @@ class ProviderPath:
         try:
             pem = Path(self.authorities).read_bytes()
         except OSError as error:
+            why = (error.strerror or str(error)).lower()
             raise CredentialError(
-                f"auth.oidc.trustedCaFile: {self.authorities} cannot be read: {error.strerror}"
+                f"auth.oidc.trustedCaFile: {self.authorities} cannot be read: {why}"
             ) from error
         return client_context(server_name=host, authorities=pem)
 

@@ -95,7 +95,7 @@ def _read(path: Path, key: str) -> Key:
         with path.open("rb") as file:
             content = file.read(MOST_FILE_BYTES + 1)
     except OSError as error:
-        raise _unusable(key, f"cannot read {path}: {error.strerror}") from error
+        raise _unusable(key, f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     if len(content) > MOST_FILE_BYTES:
         raise _unusable(key, f"{path} is larger than {MOST_FILE_BYTES} bytes")
     return _parsed(content, str(path), key)
