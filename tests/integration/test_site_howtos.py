@@ -96,6 +96,30 @@ class WebsiteTests(SiteHowtoTestCase):
         self.assertEqual(self.do(self.listing("website/use.sh")), "shop / Host: www.shop.example\n")
 
 
+class FolderTests(SiteHowtoTestCase):
+    """Tests for the howto *Serve a folder*."""
+
+    def setUp(self) -> None:
+        """Starts the server, and makes the folder."""
+        super().setUp()
+        files = self.folder / "files"
+        files.mkdir()
+        (files / "handbook.txt").write_text("The handbook.\n")
+        self.replace("/srv/files", files)
+        self.begin_server("website/server.toml")
+
+    def test_line(self) -> None:
+        """One line serves a folder to everybody."""
+        self.begin(self.listing("folder/line.sh")).wait_for(f"http://files.shop.example:{self.port}/")
+        self.assertEqual(self.do(self.listing("folder/open.sh")), "The handbook.\n")
+
+    def test_file(self) -> None:
+        """A file serves it to who has the password, also in parts."""
+        self.begin_client("folder/client.toml")
+        self.assertEqual(self.do(self.listing("folder/use.sh")), "The handbook.\nhandbook")
+        self.assertEqual(self.do(self.listing("folder/open.sh")), "401 Unauthorized\n")
+
+
 class ManySitesTests(SiteHowtoTestCase):
     """Tests for the howto *Many sites on one port*."""
 

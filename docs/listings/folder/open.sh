@@ -1,0 +1,1 @@
+curl http://files.shop.example/handbook.txt
