@@ -13,6 +13,7 @@ import msgspec
 from relaykit.sansio.contract import Buffer
 from relaykit.sansio.wire import gojson
 from relaykit.sansio.wire.gojson import MalformedMessage
+from relaykit.sansio.wire.messages import Login, Message, NewWorkConn, Ping
 
 __all__ = [
     "Answer",
@@ -21,8 +22,11 @@ __all__ = [
     "read_answer",
     "target",
     "to_close_proxy",
+    "to_login",
     "to_new_proxy",
     "to_new_user_connection",
+    "to_new_work_connection",
+    "to_ping",
 ]
 
 VERSION = "0.1.0"
@@ -78,6 +82,14 @@ def question(operation: str, content: Mapping[str, Any]) -> bytes:
     return head.removesuffix(b"}") + b',"content":' + gojson.encode_object(content) + b"}"
 
 
+def to_login(login: Login, source: str) -> dict[str, Any]:
+    """The content of Login; ``source`` is the ``host:port`` that the client comes from.
+
+    It has the proof of the login, which may be an access token.
+    """
+    return _said(login, *Login.__struct_fields__) | {"client_address": source}
+
+
 def to_new_proxy(user: User, name: str, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The content of NewProxy; ``fields`` are what else the client said of it, in its order."""
     return {"user": user, "proxy_name": name, "proxy_type": kind, **fields}
@@ -91,6 +103,21 @@ def to_close_proxy(user: User, name: str) -> dict[str, Any]:
 def to_new_user_connection(user: User, name: str, kind: str, source: str) -> dict[str, Any]:
     """The content of NewUserConn; ``source`` is the ``host:port`` that the user comes from."""
     return {"user": user, "proxy_name": name, "proxy_type": kind, "remote_addr": source}
+
+
+def to_ping(user: User, ping: Ping) -> dict[str, Any]:
+    """The content of Ping, with its proof."""
+    return {"user": user} | _said(ping, "privilege_key", "timestamp")
+
+
+def to_new_work_connection(user: User, offered: NewWorkConn) -> dict[str, Any]:
+    """The content of NewWorkConn, with its proof, but without the binding, which frp does not know."""
+    return {"user": user} | _said(offered, "run_id", "privilege_key", "timestamp")
+
+
+def _said(message: Message, *names: str) -> dict[str, Any]:
+    """These fields of a message, but the empty ones; structs count as full."""
+    return {name: value for name in names if (value := getattr(message, name))}
 
 
 def read_answer(status: int, body: Buffer) -> Answer:

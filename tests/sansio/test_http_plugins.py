@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.config.schema.server import HTTP_PLUGIN_OPERATIONS
 from relaykit.sansio.http_plugins import (
     Answer,
     User,
@@ -18,10 +20,14 @@ from relaykit.sansio.http_plugins import (
     read_answer,
     target,
     to_close_proxy,
+    to_login,
     to_new_proxy,
     to_new_user_connection,
+    to_new_work_connection,
+    to_ping,
 )
 from relaykit.sansio.wire.gojson import MalformedMessage
+from relaykit.sansio.wire.messages import Login, NewWorkConn, Ping
 
 _DIRECTORY = Path(__file__).parents[1] / "captures" / "plugins"
 
@@ -38,8 +44,16 @@ def _bodies() -> Iterator[str]:
 
 
 def _said_again(operation: str, content: dict[str, Any]) -> bytes:
+    if operation == "Login":
+        source = content.pop("client_address")
+        return question(operation, to_login(msgspec.convert(content, Login), source))
     user = content.pop("user")
     client = User.of(user["user"], user["metas"] or {}, user["run_id"])
+    if operation == "Ping":
+        return question(operation, to_ping(client, Ping(**content)))
+    if operation == "NewWorkConn":
+        offered = NewWorkConn(**content, binding=b"ours")
+        return question(operation, to_new_work_connection(client, offered))
     name = content.pop("proxy_name")
     if operation == "CloseProxy":
         return question(operation, to_close_proxy(client, name))
@@ -53,14 +67,13 @@ class QuestionTests(SynchronousTestCase):
     """Questions."""
 
     def test_recorded(self) -> None:
-        """Questions about proxies and users are those of frp, byte for byte."""
+        """Questions are those of frp, byte for byte."""
         seen = set()
         for body in _bodies():
             recorded = json.loads(body)
-            if recorded["op"] in ("NewProxy", "CloseProxy", "NewUserConn"):
-                seen.add(recorded["op"])
-                self.assertEqual(_said_again(recorded["op"], recorded["content"]), body.encode())
-        self.assertEqual(seen, {"NewProxy", "CloseProxy", "NewUserConn"})
+            seen.add(recorded["op"])
+            self.assertEqual(_said_again(recorded["op"], recorded["content"]), body.encode())
+        self.assertEqual(seen, set(HTTP_PLUGIN_OPERATIONS))
 
     def test_target(self) -> None:
         """The URL is the recorded one; an address without a scheme is asked over HTTP."""
