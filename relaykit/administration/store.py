@@ -5,13 +5,14 @@ A change is on the disk before it counts, and is taken back where it cannot coun
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
@@ -21,7 +22,7 @@ from relaykit.administration.routes import Route
 from relaykit.blocking import BlockingCall
 from relaykit.config.definitions import LISTS
 from relaykit.config.problems import ConfigurationProblem
-from relaykit.config.store import MOST_BYTES, Store, stored
+from relaykit.config.store import MOST_BYTES, FileState, Store, file_state, stored
 from relaykit.errors import RelaykitError
 from relaykit.escaping import shown
 from relaykit.replacing import remove_drafts, replace_file
@@ -60,11 +61,12 @@ def store_routes(client: RelayClient, reactor: Any) -> Iterator[Route]:
         yield route(method="DELETE", path=f"{path}/{{name}}", handler=api.delete)
 
 
-@frozen
+@define
 class _Writer:
-    """Writes the file of a store."""
+    """Writes the file of a store, and overwrites nothing that somebody else has written meanwhile."""
 
     _write: BlockingCall
+    _written: FileState | None = field(default=None, init=False)
 
     log = Logger()
 
@@ -80,7 +82,14 @@ class _Writer:
                 f"failed to persist: the store would have more than {MOST_BYTES} bytes",
             )
         try:
-            await self._write(partial(_replace, Path(store.path), content))
+            seen = self._written or store.seen
+            self._written = await self._write(partial(_replace, Path(store.path), content, seen))
+        except _ChangedByOthers as error:
+            raise self._failed(
+                store,
+                "another program has changed it, or another client has the same store; restart this client "
+                "to begin with what is there, and give each client a store of its own",
+            ) from error
         except OSError as error:
             raise self._failed(store, (error.strerror or str(error)).lower()) from error
         except DeadlinePassed as error:
@@ -205,12 +214,25 @@ class _StoreApi:
         return f'{LISTS[self._list_name]} "{name}"'
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Writes the file, and the folders around it.  What a link leads to is replaced, not the link."""
+class _ChangedByOthers(Exception):
+    """The file is not the one that was read, or written, last."""
+
+
+def _replace(path: Path, content: bytes, seen: FileState | None) -> FileState:
+    """Writes the file, and the folders around it; answers what it is known by from now on.
+
+    What a link leads to is replaced, not the link.  A file that is gone is made anew.
+
+    :raises _ChangedByOthers: it is another one than ``seen``; it is as it was.
+    """
     path = path.resolve()
+    with contextlib.suppress(FileNotFoundError):
+        if file_state(path.stat()) != seen:
+            raise _ChangedByOthers
     path.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
     remove_drafts(path)
     replace_file(path, content)
+    return file_state(path.stat())
 
 
 def _joined(problems: tuple[ConfigurationProblem, ...]) -> str:

@@ -6,9 +6,10 @@ It is a JSON file of frp's form, so that either program takes over what the othe
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import evolve, field, frozen
 
@@ -17,12 +18,25 @@ from relaykit.config.definitions import LISTS, ConfiguredProxy, ConfiguredVisito
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.config.schema import ClientConfig
 
-__all__ = ["MOST_BYTES", "Store", "StoredDefinition", "read_store", "store_path", "stored"]
+__all__ = [
+    "MOST_BYTES",
+    "FileState",
+    "Store",
+    "StoredDefinition",
+    "file_state",
+    "read_store",
+    "store_path",
+    "stored",
+]
 
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of the file: a larger one is something else, and must not fill the memory."""
 
 _MEND = "mend the file, or move it away to begin with an empty store"
+
+
+FileState: TypeAlias = tuple[int, int, int]
+"""See :func:`file_state`."""
 
 
 @frozen
@@ -43,10 +57,12 @@ class Store:
     """What is kept: values only, of which a change makes others.
 
     :ivar path: of the file, from the root on.
+    :ivar seen: what tells the file that was read from any that takes its place; None where there was none.
     :ivar lists: what is in each of the two lists of a file, by name.
     """
 
     path: str
+    seen: FileState | None = None
     lists: Mapping[str, Mapping[str, StoredDefinition]] = field(factory=lambda: {each: {} for each in LISTS})
 
     def __len__(self) -> int:
@@ -86,7 +102,7 @@ class Store:
         :raises ConfigurationProblems: one that is to be started cannot be, beside them.
         """
         tables = {name: [each.table for each in kept.values()] for name, kept in self.lists.items()}
-        return _read(self.path, tables, definitions)
+        return evolve(_read(self.path, tables, definitions), seen=self.seen)
 
     def _with(self, list_name: str, kept: Mapping[str, StoredDefinition]) -> Store:
         return evolve(self, lists={**self.lists, list_name: kept})
@@ -102,6 +118,11 @@ def stored(
     return StoredDefinition(canonical_visitor(table, found.visitor_options), entry)
 
 
+def file_state(status: os.stat_result) -> FileState:
+    """What a file is known by: another one in its place, and other content, are told from it."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def store_path(config_path: str, path: str) -> str:
     """Where a store is; its path is relative to the folder of the configuration file."""
     return str(Path(config_path).absolute().parent / path)
@@ -114,6 +135,7 @@ def read_store(path: str, definitions: Definitions) -> Store:
     """
     try:
         with open(path, "rb") as file:
+            seen = file_state(os.fstat(file.fileno()))
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return Store(path)
@@ -127,7 +149,8 @@ def read_store(path: str, definitions: Definitions) -> Store:
         raise _unusable(path, f"the store is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise _unusable(path, 'the store must be an object with "proxies" and "visitors"')
-    return _read(path, {key.casefold(): each for key, each in value.items()}, definitions)
+    lists = {key.casefold(): each for key, each in value.items()}
+    return evolve(_read(path, lists, definitions), seen=seen)
 
 
 def _read(path: str, lists: Mapping[str, Any], definitions: Definitions) -> Store:

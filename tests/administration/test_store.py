@@ -184,8 +184,25 @@ class StoreTests(StoreTestCase):
         assembly = read_client(files)
         self.successResultOf(self.client_.reload(assembly.loaded, assembly.token))
         self.assertEqual(self.started(), {"a": "store"})
-        self.ask("POST", "proxies", tcp("b"))
-        self.assertEqual(len(json.loads(self.path.read_bytes())["proxies"]), 2)
+
+    def test_two_programs(self) -> None:
+        """What another program has written is not overwritten; nothing changes then, and it is said."""
+        self.ask("POST", "proxies", tcp("a"))
+        former = self.client_
+        self.start(_CLIENT + _FILE)
+        self.assertEqual(self.ask("POST", "proxies", tcp("b")).status, 200)
+        kept = self.path.read_bytes()
+        self.client_ = former
+        (web,) = (each for each in former.services if isinstance(each, WebServer))
+        self.site = web.site
+        for method, path, body in (("POST", "proxies", tcp("c")), ("DELETE", "proxies/a", None)):
+            answer = self.ask(method, path, body)
+            self.assertEqual(answer.status, 500)
+            self.assertIn("another program has changed it", answer.json["Msg"])
+        self.assertEqual(self.path.read_bytes(), kept)
+        self.assertEqual(self.started(), {"ssh": "file", "a": "store"})
+        self.path.unlink()
+        self.assertEqual(self.ask("POST", "proxies", tcp("c")).status, 200)
 
     def test_off(self) -> None:
         """Without a path there is no such thing."""
