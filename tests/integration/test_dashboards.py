@@ -129,6 +129,16 @@ class ServerDashboardTests(DashboardTestCase):
             )
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('main img').length"), 0)
 
+    def test_refused(self) -> None:
+        """A proxy that was refused has a page, too, which says why and what to do."""
+        self.start_shop()
+        self.open(self.web, "refusals")
+        self.click("anna.printer", "main")
+        self.browser.wait_for("location.hash === '#/proxies/anna.printer'")
+        self.wait_for_text("Ask for a port that is allowed")
+        self.click("anna.workshop", "main")
+        self.wait_for_text("End the session")
+
     def test_acts(self) -> None:
         """A user is cut off and a session is ended, once that is confirmed; events tell of it."""
         self.start_shop()
@@ -281,6 +291,11 @@ class ClientDashboardTests(DashboardTestCase):
     def test_store(self) -> None:
         """A proxy is added by a form that looks at it as it is written, switched off, and deleted."""
         self.open(self.client_web, "edit/proxies")
+        self.browser.wait_for("document.querySelector('[type=submit]').disabled")
+        self.assertNotIn("must be given", self.text())
+        self.type("#key-name", "added")
+        self.type("#key-name", "")
+        self.wait_for_text("must be given")
         self.type("#key-name", "added")
         self.type("#key-localPort", "99999")
         self.wait_for_text("must be in the range")

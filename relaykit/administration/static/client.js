@@ -11,8 +11,8 @@ import { Entries } from "./client/entries.js";
 show("client", [
   { path: "", title: "Overview", show: Overview },
   { path: "proxies", title: "Proxies", show: Entries },
-  { path: "entry", title: "Entry", show: Entry, hidden: true },
-  { path: "edit", title: "Edit", show: Edit, hidden: true },
+  { path: "entry", title: "Entry", show: Entry, under: "proxies" },
+  { path: "edit", title: "Edit", show: Edit, under: "proxies" },
   { path: "file", title: "File", show: File },
   { path: "log", title: "Log", show: Log },
 ]);

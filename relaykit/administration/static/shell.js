@@ -25,8 +25,8 @@ function Shell({ role, pages, lost }) {
     <header class="top">
       <a class="brand" href=${to()}><img src="icon.svg" alt="" width="24" height="24" /><span>relaykit</span> <span class="role">${role}</span></a>
       <nav aria-label="Pages of the ${role}">
-        ${pages.filter((each) => each.title && !each.hidden).map((each) => html`
-          <a href=${to(each.path)} aria-current=${each === page ? "page" : null}>${each.title}</a>`)}
+        ${pages.filter((each) => !each.under).map((each) => html`
+          <a href=${to(each.path)} aria-current=${each === page ? "page" : each.path === page.under ? "true" : null}>${each.title}</a>`)}
       </nav>
       <button type="button" class="theme" onClick=${switchColours} aria-label=${`Colours: ${colours}`}>${{ auto: "Auto", light: "Light", dark: "Dark" }[colours]}</button>
     </header>

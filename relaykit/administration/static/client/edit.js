@@ -36,6 +36,10 @@ function Key({ field, value, change, problem }) {
   const many = KINDS[field.kind];
   const [text, type] = useState(many ? many.write(value ?? field.default) : null);
   const note = html`<p class="note" id=${`${id}-note`}>${field.doc}${many ? ` ${many.hint}.` : ""}</p>`;
+  // Nobody has done anything wrong by not having come to it yet.
+  const [touched, mark] = useState(false);
+  const touch = () => mark(true);
+  if (field.required && value === undefined && !touched) problem = null;
   const wrong = problem && html`<p class="wrong" id=${`${id}-wrong`} role="alert">${problem}</p>`;
   const common = { id, "aria-describedby": `${id}-note${problem ? ` ${id}-wrong` : ""}`, "aria-invalid": problem ? "true" : null };
   if (field.kind === "boolean") {
@@ -67,7 +71,7 @@ function Key({ field, value, change, problem }) {
     input = html`<input ...${common} type=${isNumber ? "number" : field.kind === "secret" ? "password" : "text"} autocomplete="off" spellcheck="false"
       required=${field.required} min=${field.least} max=${field.greatest} placeholder=${field.default ?? ""} value=${value ?? ""} onInput=${typed} />`;
   }
-  return html`<div class="key"><label for=${id}>${field.label}${field.required ? html`<span class="note"> required</span>` : ""}</label>${input}${note}${wrong}</div>`;
+  return html`<div class="key" onInput=${touch} onFocusOut=${touch}><label for=${id}>${field.label}${field.required ? html`<span class="note"> required</span>` : ""}</label>${input}${note}${wrong}</div>`;
 }
 
 function Section({ section, block, change, problems }) {

@@ -109,12 +109,15 @@ function Proxy({ name }) {
   const [told, error, again] = useAnswer(() => askFrp(path), 3000, name);
   const [refusals] = useAnswer((signal) => ask(`${OWN}/refusals`, { signal }), 10_000, name);
   const crumb = html`<p class="crumb"><a href=${to("proxies")}>Proxies</a></p>`;
-  if (!told) return html`<div class="head"><div>${crumb}<h1>${name}</h1></div></div>${error ? html`<${Problem} error=${error} retry=${again} />` : html`<${Loading} />`}`;
-  const { status, spec } = told;
   const refused = refusals?.items.find((each) => each.proxy === name);
+  const head = (state) => html`<div class="head"><div>${crumb}<h1>${name}</h1></div>${state && html`<${Badge} state=${state} />`}</div>`;
+  if (!told && refused) return html`${head("refused")}<${Wrong} text=${refused.reason} id=${refused.problem} />
+    <${Card} title="What it is"><${Facts} facts=${[["Type", refused.type], ["Client", html`<a href=${to("clients", refused.client)}>${refused.client}</a>`], ["Refused", ago(refused.at)]]} /><//>`;
+  if (!told) return html`${head()}${error ? html`<${Problem} error=${error} retry=${again} />` : html`<${Loading} />`}`;
+  const { status, spec } = told;
   const block = [...flat(spec[spec.type] || {})].filter(([, value]) => value != null && value !== false && shown(value) !== "");
   return html`
-    <div class="head"><div>${crumb}<h1>${name}</h1></div><${Badge} state=${standing(told)} /></div>
+    ${head(standing(told))}
     ${refused && html`<${Wrong} title="The last registration was refused:" text=${refused.reason} id=${refused.problem} />`}
     <div class="figures">
       <${Figure} label="Users" value=${count(status.curConns)} />

@@ -5,13 +5,13 @@ import { OWN, ask } from "../api.js";
 import { ago } from "../format.js";
 import { Empty, Loading, Problem, Table } from "../parts.js";
 import { Remedy } from "../remedies.js";
-import { useAnswer } from "../state.js";
+import { to, useAnswer } from "../state.js";
 
 const COLUMNS = [
-  { title: "Proxy", show: (each) => each.proxy },
+  { title: "Proxy", show: (each) => html`<a href=${to("proxies", each.proxy)}>${each.proxy}</a>`, kind: "name" },
   { title: "Type", show: (each) => each.type },
-  { title: "Client", show: (each) => each.client },
-  { title: "Why", show: (each) => html`<span>${each.reason}<${Remedy} id=${each.problem} /></span>` },
+  { title: "Client", show: (each) => each.client, kind: "name" },
+  { title: "Why", show: (each) => html`<span>${each.reason}<${Remedy} id=${each.problem} /></span>`, kind: "text" },
   { title: "When", show: (each) => ago(each.at), kind: "number" },
 ];
 
