@@ -52,6 +52,7 @@ __all__ = [
     "UnknownProxyType",
     "UnknownVisitorError",
     "UnsuitablePathError",
+    "VirtualNetworkError",
     "VisitRefusedError",
     "ended_by",
     "problem_of",
@@ -262,6 +263,12 @@ class CredentialError(RelaykitError):
     """What proves who this client is cannot be had; the text says from where, and why."""
 
     problem = "no-credential"
+
+
+class VirtualNetworkError(RelaykitError):
+    """The device of the virtual network cannot be made; the text says why, and what to do."""
+
+    problem = "virtual-network"
 
 
 class PluginError(RelaykitError):

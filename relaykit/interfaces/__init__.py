@@ -95,6 +95,7 @@ from relaykit.interfaces.rendezvous import (
     IRendezvous,
     IRendezvousPoint,
 )
+from relaykit.interfaces.virtual_network import IVirtualNetwork
 
 __all__ = [
     "IAcceptHost",
@@ -184,6 +185,7 @@ __all__ = [
     "ITlsTerms",
     "ITurns",
     "IVerifier",
+    "IVirtualNetwork",
     "IVisit",
     "IVisitable",
     "IVisitableProxyType",

@@ -56,4 +56,18 @@ SERVICES: Final[Mapping[str, KnownProblem]] = {
         "The local service is named by a text that Twisted cannot connect to.",
         "Write a port, host:port, or an endpoint string such as unix:/run/app.sock.",
     ),
+    "virtual-network": KnownProblem(
+        "The virtual network has no device",
+        "By virtualNet.address the client has a TUN device of the system; that cannot be made, or was taken "
+        "away.",
+        "Do what the message says: the program needs the right CAP_NET_ADMIN, and the system TUN devices; or "
+        "take virtualNet.address out of the file.",
+    ),
+    "address-taken-over": KnownProblem(
+        "An address of the virtual network has changed hands",
+        "A visitor of a proxy with the plugin virtual_net uses the address that another one has; the former "
+        "one was let go.",
+        "Nothing, where one visitor came again.  Where it happens again and again, two clients have the same "
+        "virtualNet.address: give each of them its own.",
+    ),
 }

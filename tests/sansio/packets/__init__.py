@@ -1,0 +1,1 @@
+"""Tests for the packets of the virtual network."""
