@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from relaykit.config.legacy.converting import Role
+from relaykit.config.legacy.converting import Role, read_legacy
 from relaykit.config.legacy.ini import COMMON, is_legacy
 from relaykit.config.legacy.writing import as_toml
 from relaykit.config.reading.files import read_text
@@ -25,9 +25,15 @@ def run(context: CommandContext, file: str, role: Role | None, included: bool) -
             context.explain(what, "not-legacy")
             return 1
         migrated = as_toml(text, "client" if included else role)
+        includes = read_legacy(text, role="client" if included else role).value.get("includes", ())
     except FormatError as error:
         place = ":".join(str(part) for part in (file, error.line) if part is not None)
         context.explain(": ".join(part for part in (place, error.key, error.reason) if part))
         return 1
     context.say(migrated.removesuffix("\n"))
+    for each in includes:
+        context.complain(
+            f"{file}: includes {each}: those files are INI, too, and a TOML file includes TOML files: "
+            "migrate each with relaykit migrate --included, and write the new names into includes"
+        )
     return 0

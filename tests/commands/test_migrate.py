@@ -38,6 +38,14 @@ class MigrateTests(SynchronousTestCase):
             Printed(0, '[[proxies]]\nname = "ssh"\ntype = "tcp"\nlocalPort = 22\n'),
         )
 
+    def test_includes(self) -> None:
+        """What a file includes is not migrated with it, which is said beside the new file."""
+        printed = self.migrate("[common]\nserver_port = 7001\nincludes = a.ini,./more/*.ini\n")
+        self.assertEqual(printed.status, 0)
+        self.assertEqual(printed.stdout, 'serverPort = 7001\nincludes = ["a.ini", "./more/*.ini"]\n')
+        for pattern in ("a.ini", "./more/*.ini"):
+            self.assertIn(f"{self.file}: includes {pattern}: those files are INI, too", printed.stderr)
+
     def test_mistakes(self) -> None:
         """What cannot be written anew is told with its place."""
         self.assertIn(":2: a.role: role must be", self.migrate("[a]\nrole = x\n[common]\n").stderr)

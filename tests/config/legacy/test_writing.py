@@ -21,7 +21,7 @@ server_addr = relay.example
 token = s3cret
 user = anna
 meta_ä b = "#1"
-start = ssh, web, v
+start = ssh, web, v, socks, files, forward, socket, on_0, on_1, on_2
 
 [ssh]
 local_port = 22
@@ -37,6 +37,30 @@ health_check_type = tcp
 type = udp
 local_port = 1-3
 remote_port = 1-3
+[socks]
+plugin = socks5
+plugin_user = u
+plugin_passwd = p #;\\"p
+remote_port = 6001
+[files]
+plugin = static_file
+plugin_local_path = .
+plugin_strip_prefix = pre
+plugin_http_user = u
+plugin_http_passwd = p
+remote_port = 6002
+[forward]
+plugin = http_proxy
+plugin_http_user = u
+plugin_http_passwd = p
+remote_port = 6003
+[socket]
+plugin = unix_domain_socket
+plugin_unix_path = /run/app.sock
+remote_port = 6004
+[range:on]
+local_port = 1-2,9
+remote_port = 11-13
 [v]
 type = stcp
 role = visitor
@@ -44,6 +68,9 @@ sk = x
 server_name = s
 bind_port = -1
 """
+
+_SERVICES = ["socks", "files", "forward", "socket"]
+_STARTED = ["ssh", "web", *_SERVICES, "on_0", "on_1", "on_2"]
 
 
 class WritingTests(ConfigurationTestCase):
@@ -62,7 +89,8 @@ class WritingTests(ConfigurationTestCase):
         client = self.client(_CLIENT, name="frpc.ini"), self.client(as_toml(_CLIENT))
         for old, new in (server, client):
             self.assertEqual(evolve(old, warnings=()), evolve(new, warnings=()))
-        self.assertEqual([each.common.name for each in client[1].proxies], ["ssh", "web"])
+        self.assertEqual([each.common.name for each in client[1].proxies], _STARTED)
+        self.assertTrue(all(each.common.local for each in client[1].proxies if each.common.name in _SERVICES))
 
     def test_template(self) -> None:
         """What a template puts in stays in its words, quoted where it stands for a text."""
