@@ -31,7 +31,7 @@ class Layer:
     may_import: tuple[str, ...]
 
 
-_VOCABULARY = ("values", "errors", "escaping", "options", "interfaces")
+_VOCABULARY = ("values", "errors", "escaping", "options", "interfaces", "policy_requests")
 
 LAYERS: Mapping[str, Layer] = {
     "tap": Layer(
@@ -305,6 +305,7 @@ LAYERS: Mapping[str, Layer] = {
         "how a table of options is declared",
         ("values", "errors"),
     ),
+    "policy_requests": Layer("what the policies of a server are asked", ("values",)),
     "sansio": Layer(
         "protocol cores: no I/O, no clock, no chance",
         ("values", "errors", "escaping"),

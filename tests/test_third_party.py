@@ -11,7 +11,7 @@ from tests.layering import LAYERS, ROOT, imports_of, layer_of, modules
 
 PACKAGE = ROOT / "tests" / "third_party"
 
-MAY_IMPORT = frozenset({"proxies", "plugins", *LAYERS["proxies"].may_import})
+MAY_IMPORT = frozenset({"proxies", "local_services", "plugins", *LAYERS["proxies"].may_import})
 """What a foreign proxy type may use: what a built-in one may, and those to build on."""
 
 

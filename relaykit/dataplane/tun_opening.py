@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, Final
 
 from relaykit.dataplane.tun import MTU, TunDevice
 from relaykit.errors import VirtualNetworkError
+
+if sys.platform == "linux":
+    import fcntl
 
 if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller

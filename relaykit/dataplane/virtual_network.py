@@ -110,6 +110,7 @@ class VirtualNetwork:
                 "the virtual network: another client has the address {address} now; that of {peer} ends",
                 address=str(address),
                 peer=self._streams[former].peer,
+                stranger=host_of(self._streams[former].peer),
                 problem="address-taken-over",
             )
             self._streams[former].close()

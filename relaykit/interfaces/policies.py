@@ -43,7 +43,7 @@ class IJudge(Interface):
     """A policy at work."""
 
     decides: frozenset[type] = Attribute(
-        "The classes of :mod:`relaykit.server.requests` that it is asked about, or told of."
+        "The classes of :mod:`relaykit.policy_requests` that it is asked about, or told of."
     )
 
     def judge(request: Any) -> Any:

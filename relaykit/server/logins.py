@@ -14,6 +14,7 @@ from relaykit.authentication import NothingToProve
 from relaykit.driver import LegDriver
 from relaykit.errors import LoginRefusedError, RefusalCode, RefusedByPolicy
 from relaykit.escaping import shown
+from relaykit.policy_requests import LoginRequest
 from relaykit.sansio.control.events import LoginReceived, ProofReceived, SessionEnded
 from relaykit.sansio.control.extensions import BOUND
 from relaykit.sansio.control.identity import identity_name
@@ -34,7 +35,6 @@ from relaykit.sansio.rates import RateLimit
 from relaykit.sansio.sources import source_of
 from relaykit.server.admission import LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES
 from relaykit.server.events import ClientConnected, LoginRefused
-from relaykit.server.requests import LoginRequest
 from relaykit.server.sessions import Session
 from relaykit.server.verification import Verification
 from relaykit.values import ClientIdentity, Ended, host_of

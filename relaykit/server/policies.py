@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from relaykit.errors import RefusedByPolicy, RefusedError
 from relaykit.interfaces import IJudge
-from relaykit.server.requests import ProxyClosed, ProxyRequest, Request
+from relaykit.policy_requests import ProxyClosed, ProxyRequest, Request
 
 __all__ = [
     "DECIDE_TIMEOUT_S",

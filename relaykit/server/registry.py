@@ -27,13 +27,13 @@ from relaykit.errors import (
 from relaykit.escaping import shown
 from relaykit.interfaces import IGroupableProxyType, IRegisteredProxy, ISignalReceiver, IVisitable
 from relaykit.options import Options, ProxyCommon, from_wire, secret_problems
+from relaykit.policy_requests import UserRequest
 from relaykit.sansio.control.texts import STOPPED
 from relaykit.sansio.pacing import Budget
 from relaykit.server.flows import UserFlow, WorkSource
 from relaykit.server.groups import Groups
 from relaykit.server.handing import Handover
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
-from relaykit.server.requests import UserRequest
 from relaykit.server.type_messages import IngressMessages
 from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
 from relaykit.values import MOST_DATAGRAM_BYTES, Ended

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from relaykit.errors import RefusalCode, RefusedError, RemoteProtocolError, problem_of
 from relaykit.escaping import shown
+from relaykit.policy_requests import ProxyClosed, ProxyRequest
 from relaykit.sansio.control.channel_binding import Purpose
 from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.events import (
@@ -44,7 +45,6 @@ from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import MessagePeer, VisitorPeer
 from relaykit.server.policies import NO_POLICIES, ServerPolicies
-from relaykit.server.requests import ProxyClosed, ProxyRequest
 from relaykit.server.verification import Verification, refusal_text, verify_connection
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from relaykit.errors import RefusedByPolicy
 from relaykit.interfaces import IJudge
+from relaykit.policy_requests import LoginRequest, ProxyClosed, ProxyRequest, UserRequest
 from relaykit.sansio.control import events
 from relaykit.server import policies
 from relaykit.server.events import UserLeft
@@ -29,7 +30,6 @@ from relaykit.server.policies import (
     NamedJudge,
     ServerPolicies,
 )
-from relaykit.server.requests import LoginRequest, ProxyClosed, ProxyRequest, UserRequest
 from relaykit.testing.memory import RecordingReceiver
 from relaykit.values import ClientIdentity
 from tests.server.scene import Client, Scene, versions

@@ -62,7 +62,7 @@ class PacketSwitch:
     A stream that a proxy was given leads to its visitor, whose address is not known before its first packet.
     It may be any of the network that is not this end's own, and it stays the one.  Where another stream has
     it, that one loses it: a visitor that comes again must not wait until it is known that it was gone.  Who
-    has lost it is told by :meth:`taken_over`.
+    has lost it is told by ``taken_over``.
 
     Either brings packets for this end alone, unless ``is_gateway``: then whatever a stream brings is handed
     to the system, which may forward it, and who brought a packet from an address last gets those for it.

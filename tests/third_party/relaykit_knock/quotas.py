@@ -12,11 +12,11 @@ from attrs import define, field, frozen
 from relaykit.errors import RefusedByPolicy
 from relaykit.interfaces import IJudge, IPolicy
 from relaykit.options import FileUse, Options, Problem, doc, file
-from relaykit.server.requests import LoginRequest, ProxyClosed, ProxyRequest, UserRequest
+from relaykit.policy_requests import LoginRequest, ProxyClosed, ProxyRequest, UserRequest
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from relaykit.server.requests import Request
+    from relaykit.policy_requests import Request
 
 __all__ = ["QuotaOptions", "policy"]
 

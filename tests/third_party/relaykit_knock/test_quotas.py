@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from relaykit.errors import RefusedByPolicy
-from relaykit.server.requests import LoginRequest, ProxyRequest
+from relaykit.policy_requests import LoginRequest, ProxyRequest
 from relaykit.values import ClientIdentity, Origin
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from relaykit.dataplane.local_services import LocalServices
 from relaykit.interfaces import ILocalService
+from relaykit.testing.local_services import ServiceUsers
 from relaykit.testing.memory import MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Origin
 from twisted.internet.endpoints import clientFromString
@@ -23,9 +23,9 @@ class VisitorsTests(SynchronousTestCase):
     def test_greeted(self) -> None:
         """Users are told their address, and counted as long as the client runs."""
         network = MemoryNetwork()
-        services = LocalServices(network)
+        users = ServiceUsers(network)
         got = [
-            RecordingReceiver(self.successResultOf(services.dial("visitors:greeting=Hello", ALICE)))
+            RecordingReceiver(self.successResultOf(users.connect("visitors:greeting=Hello", ALICE)))
             for _ in range(2)
         ]
         network.flush()

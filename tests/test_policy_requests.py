@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.server.requests import ProxyClosed, ProxyRequest
+from relaykit.policy_requests import ProxyClosed, ProxyRequest
 from relaykit.values import ClientIdentity
 
 
