@@ -11,7 +11,6 @@ are imported when one is made.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -43,6 +42,7 @@ from relaykit.values import Secret
 
 if TYPE_CHECKING:
     from relaykit.administration.attaching import ClientAdministration, ServerAdministration
+    from relaykit.administration.guards import Guard
     from relaykit.administration.site import AdministrationSite
     from relaykit.administration.steering import Steering
     from relaykit.client.service import RelayClient
@@ -151,12 +151,12 @@ class _Assembly(Generic[LoadedT]):
         administration = cache(make)
         if self.loaded.config.web_server.port:
             administration().serve_web()
-        if steering is None or self.control is None or not hasattr(socket, "AF_UNIX"):
+        if steering is None or self.control is None:
             return
         from relaykit.administration.control import ControlSocket
 
-        def site() -> AdministrationSite:
-            made: AdministrationSite = administration().control_site()
+        def site(guard: Guard | None) -> AdministrationSite:
+            made: AdministrationSite = administration().control_site(guard)
             return made
 
         ControlSocket(self.control, socket_name(name, self.loaded.path), site, reactor).setServiceParent(role)

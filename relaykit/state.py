@@ -77,9 +77,9 @@ class StateDirectory:
         """The folder that was chosen, or what the environment says; None without any.
 
         In this order: ``chosen`` (``--state-dir``), ``$STATE_DIRECTORY`` as systemd sets it,
-        ``$XDG_STATE_HOME/relaykit``, ``~/.local/state/relaykit``.  Relative paths are resolved at
-        once, for a daemon changes its working directory.  Source: systemd.exec(5); XDG Base Directory
-        Specification 0.8.
+        ``$XDG_STATE_HOME/relaykit``, ``~/.local/state/relaykit``, and ``relaykit`` in ``%LOCALAPPDATA%`` on
+        Windows, which has no ``$HOME``.  Relative paths are resolved at once, for a daemon changes its
+        working directory.  Source: systemd.exec(5); XDG Base Directory Specification 0.8.
         """
         if chosen:
             return cls(Path(chosen).absolute())
@@ -92,6 +92,9 @@ class StateDirectory:
         home = environ.get("HOME", "")
         if os.path.isabs(home):
             return cls(Path(home, ".local", "state", "relaykit"))
+        of_windows = environ.get("LOCALAPPDATA", "")
+        if os.path.isabs(of_windows):
+            return cls(Path(of_windows, "relaykit"))
         return None
 
     def file_of(self, name: str, config: str) -> Path:

@@ -9,13 +9,16 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.control_sockets import (
+    LoopbackDoor,
     control_folder,
     control_folders,
+    is_at_loopback,
     is_socket_of,
     reachable_path,
     socket_name,
 )
 from relaykit.state import StateDirectory
+from relaykit.values import Secret
 
 
 class PlacesTests(SynchronousTestCase):
@@ -64,3 +67,29 @@ class PlacesTests(SynchronousTestCase):
             with reachable_path(folder, "s") as path:
                 dialing.connect(path)
         self.assertEqual(os.listdir(folder), ["s"])
+
+
+class LoopbackDoorTests(SynchronousTestCase):
+    """Tests for :class:`LoopbackDoor`."""
+
+    def test_file(self) -> None:
+        """What is written is read; its secret is seen nowhere else."""
+        door = LoopbackDoor(49152, Secret("s3cret"))
+        self.assertEqual(LoopbackDoor.parse(door.dump()), door)
+        self.assertNotIn("s3cret", repr(door))
+        self.assertEqual(door.authorization, "Basic OnMzY3JldA==")
+
+    def test_no_file(self) -> None:
+        """Anything else is refused, wherever it ends."""
+        whole = LoopbackDoor(49152, Secret("s3cret")).dump()
+        others = [b"[]", b"7", b'{"port": 0, "token": "s"}', b'{"port": 65536, "token": "s"}']
+        others += [b'{"port": true, "token": "s"}', b'{"port": 1, "token": ""}', b"\xff", b'{"port": "1"}']
+        for content in (*others, *(whole[:end] for end in range(len(whole)))):
+            with self.subTest(content=content):
+                self.assertRaises(ValueError, LoopbackDoor.parse, content)
+
+    def test_names(self) -> None:
+        """The file is told from a socket by its name."""
+        self.assertTrue(is_at_loopback(Path("/s/control-client-x.port")))
+        self.assertTrue(is_socket_of("client", "control-client-x.port"))
+        self.assertFalse(is_at_loopback(Path("/s/control-client-x.sock")))

@@ -108,6 +108,7 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(self.path(**everything), Path("/s/a"))
         self.assertEqual(self.path(XDG_STATE_HOME="/x", HOME="/h"), Path("/x/relaykit"))
         self.assertEqual(self.path(HOME="/h"), Path("/h/.local/state/relaykit"))
+        self.assertEqual(self.path(LOCALAPPDATA="/l", HOME=""), Path("/l/relaykit"))
 
     def test_nowhere(self) -> None:
         """Without any of them, or with relative ones that the specification forbids, there is none."""

@@ -34,6 +34,7 @@ from relaykit.history.service import History
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from relaykit.administration.guards import Guard
     from relaykit.client.service import RelayClient
     from relaykit.config.load import LoadedClient, LoadedServer
     from relaykit.logs.tail import LogTail
@@ -87,13 +88,13 @@ class ServerAdministration:
             routes.append(server_metrics(server, self._clock))
         WebServer(config.web_server, routes, self._clock).setServiceParent(server)
 
-    def control_site(self) -> AdministrationSite:
-        """What its control socket serves: its API, and what its own command line asks for."""
+    def control_site(self, guard: Guard | None) -> AdministrationSite:
+        """What its control socket serves those it lets in: its API, and what its command line asks for."""
         server, clock = self._server, self._clock
         own = control_routes(
             lambda: server_report(server, clock, _wall_clock), self._steering, self._loaded.path, clock
         )
-        return AdministrationSite(Routes((*own, *self._api)), None, clock)
+        return AdministrationSite(Routes((*own, *self._api)), guard, clock)
 
     @cached_property
     def _api(self) -> Sequence[Route]:
@@ -145,11 +146,11 @@ class ClientAdministration:
             routes.append(client_metrics(client, self._clock))
         WebServer(config.web_server, routes, self._clock).setServiceParent(client)
 
-    def control_site(self) -> AdministrationSite:
-        """What its control socket serves: its API, and what its own command line asks for."""
+    def control_site(self, guard: Guard | None) -> AdministrationSite:
+        """What its control socket serves those it lets in: its API, and what its command line asks for."""
         client, clock = self._client, self._clock
         own = control_routes(lambda: client_report(client, clock), self._steering, self._loaded.path, clock)
-        return AdministrationSite(Routes((*own, *self._api)), None, clock)
+        return AdministrationSite(Routes((*own, *self._api)), guard, clock)
 
     @cached_property
     def _api(self) -> Sequence[Route]:

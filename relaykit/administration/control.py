@@ -2,13 +2,15 @@
 
 It is in a folder that nobody else may look into, under a name made of the role and of the configuration
 file's path, so that two programs do not take each other's.  Whoever opens it holds a file beside it; what is
-left of a program that has ended is replaced.
+left of a program that has ended is replaced.  Where there are no such sockets it is a port of the loopback,
+which wants a token that is in a file of that name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +21,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from relaykit.control_sockets import reachable_path
+from relaykit.administration.guards import Guard
+from relaykit.control_sockets import LOOPBACK, LoopbackDoor, is_at_loopback, reachable_path
 from relaykit.state import StateDirectory, StateUnavailable
+from relaykit.values import Secret
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IListeningPort
@@ -28,7 +32,12 @@ if TYPE_CHECKING:
     from relaykit.administration.site import AdministrationSite
     from relaykit.state import HeldFile
 
+    MakeSite = Callable[[Guard | None], AdministrationSite]
+
 __all__ = ["ControlSocket"]
+
+_TOKEN_BYTES = 32
+"""Random ones, which nobody guesses."""
 
 _PRIVATE = 0o600
 _OTHERS = 0o177
@@ -40,13 +49,14 @@ class _Factory(Factory):
 
     noisy = False
 
-    def __init__(self, make_site: Callable[[], AdministrationSite]) -> None:
+    def __init__(self, make_site: MakeSite) -> None:
         self._make_site = make_site
+        self.guard: Guard | None = None
         self._site: AdministrationSite | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         if self._site is None:
-            self._site = self._make_site()
+            self._site = self._make_site(self.guard)
         return self._site.buildProtocol(addr)
 
     def end(self) -> None:
@@ -61,14 +71,13 @@ class ControlSocket(Service):
     That it cannot be opened stops no program: it is logged.
 
     :param folder: is made where it is missing, for its owner alone.
-    :param make_site: makes what serves it; is called when somebody connects.
+    :param name: of the socket there, or of the file that tells of the port.
+    :param make_site: makes what serves it, by what that demands; is called when somebody connects.
     """
 
     log = Logger()
 
-    def __init__(
-        self, folder: Path, name: str, make_site: Callable[[], AdministrationSite], reactor: Any
-    ) -> None:
+    def __init__(self, folder: Path, name: str, make_site: MakeSite, reactor: Any) -> None:
         self.path = folder / name
         self._reactor = reactor
         self._factory = _Factory(make_site)
@@ -108,12 +117,25 @@ class ControlSocket(Service):
     def _open(self) -> None:
         # What is there is nobody's, for this program holds the file beside it.
         self.path.unlink(missing_ok=True)
+        if is_at_loopback(self.path):
+            self._open_at_loopback()
+        else:
+            self._open_socket()
+
+    def _open_socket(self) -> None:
         reachable = self._reaching.enter_context(reachable_path(self.path.parent, self.path.name))
         former = os.umask(_OTHERS)
         try:
             self._port = self._reactor.listenUNIX(reachable, self._factory, mode=_PRIVATE)
         finally:
             os.umask(former)
+
+    def _open_at_loopback(self) -> None:
+        token = Secret(secrets.token_urlsafe(_TOKEN_BYTES))
+        self._factory.guard = Guard(password=token)
+        self._port = port = self._reactor.listenTCP(0, self._factory, interface=LOOPBACK)
+        door = LoopbackDoor(port.getHost().port, token)
+        StateDirectory(self.path.parent).write(self.path.name, door.dump())
 
     def _closed(self, _: object) -> None:
         self._reaching.close()

@@ -52,7 +52,7 @@ _ENVIRONMENT = (
     ("RELAYKIT_SECRET_KEY", "The key of a secret service, where \\-\\-secret\\-key\\-file is not given."),
     ("RELAYKIT_GROUP_KEY", "The key of a group of proxies, where \\-\\-group\\-key\\-file is not given."),
     (
-        "STATE_DIRECTORY, XDG_STATE_HOME, HOME",
+        "STATE_DIRECTORY, XDG_STATE_HOME, HOME, LOCALAPPDATA",
         "Where the state directory is, in this order, unless \\-\\-state\\-dir names one.",
     ),
 )

@@ -18,7 +18,15 @@ from relaykit.commands.loading import chosen_file
 from relaykit.config.reading.files import read_text
 from relaykit.config.template.rendering import render
 from relaykit.config.text.formats import parse_document
-from relaykit.control_sockets import control_folders, is_socket_of, reachable_path, socket_name
+from relaykit.control_sockets import (
+    LOOPBACK,
+    LoopbackDoor,
+    control_folders,
+    is_at_loopback,
+    is_socket_of,
+    reachable_path,
+    socket_name,
+)
 from relaykit.errors import ConfigurationError, RelaykitError
 from relaykit.state import StateDirectory
 
@@ -30,6 +38,9 @@ __all__ = ["ANSWER_S", "RunningProgram", "running_program"]
 ANSWER_S = 60.0
 """Seconds that a program gets to answer: a reload may wait for a login, which is given up after ten or so.  A
 stream has a sign of life far more often."""
+
+_MOST_DOOR_BYTES = 4096
+"""Bytes of a file that tells of a port; it has a hundred."""
 
 _ROLES = ("server", "client")
 _DATA = b"data: "
@@ -47,36 +58,44 @@ class RunningProgram:
 
         :raises RelaykitError: it cannot, or does not.
         """
-        connection = _Connection(self.path)
-        try:
-            connection.request(method, path)
-            return _read(connection.getresponse())
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise self._silent(error) from error
-        finally:
-            connection.close()
+        with self._answer(method, path) as answer:
+            return _read(answer)
 
     def follow(self, path: str) -> Iterator[dict[str, Any]]:
         """What comes on a stream of server-sent events, until it ends with the program.
 
         :raises RelaykitError: it cannot, or does not.
         """
-        connection = _Connection(self.path)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
+        with self._answer("GET", path) as answer:
             if answer.status != http.client.OK:
                 _read(answer)
             for line in answer:
                 if line.startswith(_DATA):
                     yield json.loads(line.removeprefix(_DATA))
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise self._silent(error) from error
-        finally:
-            connection.close()
 
-    def _silent(self, error: Exception) -> RelaykitError:
-        return RelaykitError(f"the program at {self.path} does not answer: {error}", problem="not-running")
+    def is_there(self) -> bool:
+        """Whether it listens.
+
+        :raises PermissionError: that is for others to know.
+        """
+        try:
+            with contextlib.closing(_Connection(self.path)) as connection:
+                # A port of the loopback may be somebody else's by now.
+                return not is_at_loopback(self.path) or connection.answer("GET", STATUS).status == 200
+        except PermissionError:
+            raise
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+
+    @contextlib.contextmanager
+    def _answer(self, method: str, path: str) -> Iterator[http.client.HTTPResponse]:
+        try:
+            with contextlib.closing(_Connection(self.path)) as connection:
+                yield connection.answer(method, path)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise RelaykitError(
+                f"the program at {self.path} does not answer: {error}", problem="not-running"
+            ) from error
 
 
 def _read(answer: http.client.HTTPResponse) -> dict[str, Any]:
@@ -89,14 +108,23 @@ def _read(answer: http.client.HTTPResponse) -> dict[str, Any]:
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+    """HTTP over a control socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=ANSWER_S)
-        self._path = path
+        self._headers: dict[str, str] = {}
+        if is_at_loopback(path):
+            with path.open("rb") as file:
+                door = LoopbackDoor.parse(file.read(_MOST_DOOR_BYTES))
+            self._headers["Authorization"] = door.authorization
+            self.sock = socket.create_connection((LOOPBACK, door.port), ANSWER_S)
+        else:
+            self.sock = _dialed(path)
 
-    def connect(self) -> None:
-        self.sock = _dialed(self._path)
+    def answer(self, method: str, path: str) -> http.client.HTTPResponse:
+        """The head of what is answered."""
+        self.request(method, path, headers=self._headers)
+        return self.getresponse()
 
 
 def _dialed(path: Path) -> socket.socket:
@@ -127,12 +155,9 @@ def running_program(
     config = chosen_file(config, file)
     roles = (role,) if role else _ROLES
     state = StateDirectory.find(state_dir or _state_dir_in(config, context.environ), context.environ)
-    if not hasattr(socket, "AF_UNIX"):
-        context.explain("this system has no sockets for that", "not-running")
-        return None
     denied: list[str] = []
     programs = dict.fromkeys(_programs(context, roles, state, config))
-    live = [each for each in programs if _lives(each.path, denied)]
+    live = [each for each in programs if _lives(each, denied)]
     if process is not None:
         live = [each for each in live if each.ask("GET", STATUS)["pid"] == process]
     if len(live) == 1:
@@ -187,13 +212,10 @@ def _programs(
                         yield RunningProgram(folder / name, role)
 
 
-def _lives(path: Path, denied: list[str]) -> bool:
+def _lives(program: RunningProgram, denied: list[str]) -> bool:
     """Whether a program listens; takes down what may not be asked."""
     try:
-        _dialed(path).close()
+        return program.is_there()
     except PermissionError:
-        denied.append(str(path))
+        denied.append(str(program.path))
         return False
-    except OSError:
-        return False
-    return True

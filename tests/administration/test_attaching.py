@@ -78,7 +78,7 @@ class AttachingTests(ConfigurationTestCase):
             loaded: Any = make(self.files('auth.token = "s"\n')).loaded
             tail = LogTail(lambda: "info", MemoryReactorClock())
             made: Any = kind(role, loaded, *given, MemoryReactorClock(), Steering(), None, tail)
-            connection = Connection(made.control_site())
+            connection = Connection(made.control_site(None))
             for target in ("/control/status", own, f"{PREFIX}/overview", f"{PREFIX}/log", "/"):
                 connection.ask("GET", target)
             self.assertEqual([each.status for each in connection.answers()], [200] * 4 + [404])

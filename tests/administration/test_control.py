@@ -14,13 +14,19 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.administration.calls import text_answer
 from relaykit.administration.control import ControlSocket
-from relaykit.administration.routes import Routes
+from relaykit.administration.guards import Guard
+from relaykit.administration.routes import Route, Routes
 from relaykit.administration.site import AdministrationSite
+from relaykit.control_sockets import LoopbackDoor
+from relaykit.state import StateDirectory, StateUnavailable
+
+FREE_PORT = 49152
 
 
 class Reactor(MemoryReactorClock):
-    """Makes the files of sockets, and removes none."""
+    """Makes the files of sockets, and removes none; one port is free."""
 
     error: Exception | None = None
 
@@ -35,23 +41,31 @@ class Reactor(MemoryReactorClock):
         os.chmod(address, mode & ~mask)
         return super().listenUNIX(address, factory, backlog, mode, wantPID)
 
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if self.error is not None:
+            raise self.error
+        return super().listenTCP(port or FREE_PORT, factory, backlog, interface)
 
-class ControlSocketTests(SynchronousTestCase):
-    """Tests for :class:`ControlSocket`."""
+
+class ControlTestCase(SynchronousTestCase):
+    """Has a folder for control sockets."""
+
+    name: str
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute() / "made"
         self.reactor = Reactor()
         self.made = 0
 
-    def make_site(self) -> AdministrationSite:
+    def make_site(self, guard: Guard | None) -> AdministrationSite:
         """Is counted."""
         self.made += 1
-        return AdministrationSite(Routes(()), None, self.reactor)
+        asked = Route(method="GET", path="/asked", handler=lambda call: text_answer(200, "so it is"))
+        return AdministrationSite(Routes([asked]), guard, self.reactor)
 
     def socket(self) -> ControlSocket:
         """One that is not started."""
-        return ControlSocket(self.folder, "control-client-x.sock", self.make_site, self.reactor)
+        return ControlSocket(self.folder, self.name, self.make_site, self.reactor)
 
     @contextmanager
     def started(self) -> Iterator[list[str]]:
@@ -61,6 +75,12 @@ class ControlSocketTests(SynchronousTestCase):
             control.startService()
         yield [formatEvent(event) for event in logged]
         self.successResultOf(control.stopService())
+
+
+class ControlSocketTests(ControlTestCase):
+    """Tests for :class:`ControlSocket`."""
+
+    name = "control-client-x.sock"
 
     def test_private(self) -> None:
         """The folder and the socket are the owner's alone; when it stops the socket is gone."""
@@ -108,3 +128,63 @@ class ControlSocketTests(SynchronousTestCase):
         self.folder = self.folder / "control-client-x.sock.lock" / "below"
         with self.started() as said:
             self.assertIn("cannot be opened", said[0])
+
+
+class LoopbackTests(ControlTestCase):
+    """Tests for :class:`ControlSocket` where a folder has no sockets."""
+
+    name = "control-client-x.port"
+
+    def door(self) -> LoopbackDoor:
+        """What the file says."""
+        return LoopbackDoor.parse((self.folder / self.name).read_bytes())
+
+    def answered(self, authorization: str) -> bytes:
+        """What a call gets."""
+        factory: Any = self.reactor.tcpServers[0][1]
+        transport = StringTransport()
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"GET /asked HTTP/1.1\r\nHost: x\r\n")
+        protocol.dataReceived(f"Authorization: {authorization}\r\n\r\n".encode())
+        self.reactor.advance(1)
+        answer: bytes = transport.value()
+        return answer.partition(b"\r\n")[0]
+
+    def test_private(self) -> None:
+        """The port is the loopback's, and the file that tells of it the owner's alone; both go in the end."""
+        with self.started() as said:
+            self.assertEqual(said, [])
+            self.assertEqual(stat.S_IMODE(os.stat(self.folder / self.name).st_mode), 0o600)
+            self.assertEqual(self.door().port, FREE_PORT)
+            port, _, _, interface = self.reactor.tcpServers[0]
+            self.assertEqual((port, interface), (FREE_PORT, "127.0.0.1"))
+        self.assertFalse((self.folder / self.name).exists())
+
+    def test_token(self) -> None:
+        """Who tells the token is served; who does not, or tells that of an earlier program, is not."""
+        with self.started():
+            former = self.door()
+        self.reactor.tcpServers.clear()
+        with self.started():
+            self.assertIn(b" 200 ", self.answered(self.door().authorization))
+            with capturedLogs() as logged:
+                self.assertIn(b" 401 ", self.answered(former.authorization))
+            self.assertNotIn(former.token.reveal(), repr(logged))
+            self.assertIn(b" 401 ", self.answered(""))
+
+    def test_cannot_be_opened(self) -> None:
+        """A port that cannot be had is told, and stops nothing."""
+        self.reactor.error = CannotListenError("127.0.0.1", 0, OSError("no"))
+        with self.started() as said:
+            self.assertIn("cannot be opened", said[0])
+
+    def test_cannot_be_told(self) -> None:
+        """Where the file cannot be written the port is of no use; that is told, and stops nothing."""
+        self.patch(StateDirectory, "write", self.full)
+        with self.started() as said:
+            self.assertIn("cannot be opened: no space", said[0])
+
+    def full(self, name: str, content: bytes) -> None:
+        """Stands for a disk."""
+        raise StateUnavailable("no space")

@@ -11,7 +11,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relaykit.control_sockets import reachable_path, socket_name
+from relaykit.control_sockets import LOOPBACK, LoopbackDoor, is_at_loopback, reachable_path, socket_name
+from relaykit.values import Secret
 from tests.commands.terminal import Printed, run_printed
 
 __all__ = ["AskingTestCase", "FakeProgram"]
@@ -27,10 +28,10 @@ class FakeProgram:
     def __init__(self, folder: Path, name: str, answers: Mapping[str, Any]) -> None:
         folder.mkdir(exist_ok=True)
         self.asked: list[str] = []
+        self.heads: list[bytes] = []
         self._answers = answers
-        self._socket = socket.socket(socket.AF_UNIX)
-        with reachable_path(folder, name) as path:
-            self._socket.bind(path)
+        path = folder / name
+        self._socket = self._at_loopback(path) if is_at_loopback(path) else self._at(path)
         self._socket.listen()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -40,6 +41,18 @@ class FakeProgram:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
+
+    def _at(self, path: Path) -> socket.socket:
+        bound = socket.socket(socket.AF_UNIX)
+        with reachable_path(path.parent, path.name) as reachable:
+            bound.bind(reachable)
+        return bound
+
+    def _at_loopback(self, path: Path) -> socket.socket:
+        bound = socket.socket()
+        bound.bind((LOOPBACK, 0))
+        path.write_bytes(LoopbackDoor(bound.getsockname()[1], Secret("s3cret")).dump())
+        return bound
 
     def _serve(self) -> None:
         while True:
@@ -51,6 +64,7 @@ class FakeProgram:
                 if head := connection.recv(10_000):
                     asked = head.split(b" HTTP")[0].decode()
                     self.asked.append(asked)
+                    self.heads.append(head)
                     connection.sendall(self._answer(asked))
 
     def _answer(self, asked: str) -> bytes:

@@ -71,3 +71,27 @@ class RunningProgramTests(AskingTestCase):
         """What is no JSON is no answer."""
         program = self.running(a=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
         self.assertIn("does not answer", str(self.assertRaises(RelaykitError, program.ask, "GET", "/a")))
+
+
+class LoopbackTests(AskingTestCase):
+    """Tests for programs on a system whose folders have no sockets."""
+
+    def start(self, status: object) -> FakeProgram:
+        """A program that runs until the end of the test."""
+        program = FakeProgram(self.folder, "control-server-x.port", {"GET /control/status": status})
+        self.addCleanup(program.stop)
+        return program
+
+    def test_asked(self) -> None:
+        """Such a program is found by its file, and is told the token in it each time."""
+        program = self.start({"pid": 3})
+        self.assertEqual(self.ask("status", "--json").stdout, '{"pid": 3}\n')
+        self.assertEqual(len(program.heads), 2)
+        for head in program.heads:
+            self.assertIn(b"\r\nAuthorization: Basic OnMzY3JldA==\r\n", head)
+
+    def test_somebody_else(self) -> None:
+        """A port that another program has by now, and a file that is none, are no program of ours."""
+        self.start((401, {}))
+        (self.folder / "control-client-y.port").write_text("nonsense")
+        self.assertIn("no server or client runs with a control socket", self.ask("status").stderr)

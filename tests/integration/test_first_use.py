@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from relaykit import __version__
 from tests.commands.test_systemd import need_systemd
 from tests.integration.programs import PATIENCE_S, Program, free_port, free_ports
 from tests.integration.ssh import SshServer
@@ -474,6 +475,24 @@ class ElsewhereTests(QuickTestCase):
         client.terminate()
         self.assertEqual(client.wait_for_end(), 0, client.output)
         self.assertNotIn("Traceback", client.output)
+
+    def test_control(self) -> None:
+        """A client there is asked, and told to end, without a socket in its folder."""
+        web = WebServer(self, "elsewhere")
+        _, line = self.start_server()
+        line = self.on_this_machine(line, web.port)
+        self.command("relaykit", f'exec {sys.executable} -m tests.elsewhere "$@"')
+        client = self.begin(line)
+        client.wait_for("open: ")
+        status = self.begin("relaykit status --role client")
+        self.assertEqual(status.wait_for_end(), 0, status.output)
+        self.assertIn(f"relaykit client {__version__}, process ", status.output)
+        stop = self.begin("relaykit stop --role client")
+        self.assertEqual(stop.wait_for_end(), 0, stop.output)
+        self.assertEqual(client.wait_for_end(), 0, client.output)
+        again = self.begin("relaykit status --role client")
+        self.assertEqual(again.wait_for_end(), 1, again.output)
+        self.assertIn("no client runs", again.output)
 
 
 class TerminalTests(QuickTestCase, TerminalTestCase):
