@@ -12,7 +12,15 @@ from attrs import field, frozen
 
 from relaykit.values import ClientIdentity, Origin
 
-__all__ = ["LoginRequest", "ProxyClosed", "ProxyRequest", "Request", "UserRequest"]
+__all__ = [
+    "HeartbeatRequest",
+    "LoginRequest",
+    "ProxyClosed",
+    "ProxyRequest",
+    "Request",
+    "UserRequest",
+    "WorkConnectionRequest",
+]
 
 
 @frozen(kw_only=True)
@@ -87,4 +95,25 @@ class UserRequest:
     origin: Origin
 
 
-Request: TypeAlias = LoginRequest | ProxyRequest | ProxyClosed | UserRequest
+@frozen(kw_only=True)
+class HeartbeatRequest:
+    """A client says that it is still there; nothing of this can be changed.
+
+    One that is refused is told, and frp's then logs in again.  Clients with mux send none by default.
+    """
+
+    client: ClientIdentity
+    metas: Mapping[str, str] = field(repr=False)
+
+
+@frozen(kw_only=True)
+class WorkConnectionRequest:
+    """A client has opened a connection for a user to come; nothing of this can be changed."""
+
+    client: ClientIdentity
+    metas: Mapping[str, str] = field(repr=False)
+
+
+Request: TypeAlias = (
+    LoginRequest | ProxyRequest | ProxyClosed | UserRequest | HeartbeatRequest | WorkConnectionRequest
+)

@@ -36,7 +36,7 @@ from relaykit.sansio.sources import source_of
 from relaykit.server.admission import LOGINS_AT_ONCE, LOGINS_PER_S, MAX_SOURCES
 from relaykit.server.events import ClientConnected, LoginRefused
 from relaykit.server.sessions import Session
-from relaykit.server.verification import Verification
+from relaykit.server.verification import SessionVerifier, Verification
 from relaykit.values import ClientIdentity, Ended, host_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Logins:
             rules.clock.seconds(),
             texts=rules.texts,
             proofs=await self._proofs(first, link),
-            scopes=rules.verifier.scopes,
+            scopes=SessionVerifier(rules.verifier, rules.policies).scopes,
         )
         login = _Login(core, leg, origin, rules)
         try:

@@ -32,8 +32,9 @@ login, and what it preempts must show within that time, too, that it is alive.""
 MAX_WAITING = 4096
 """Requests of all clients that wait for a policy; one more is refused.  Each costs a connection."""
 
-MAX_WAITING_OF_CLIENT = 256
-"""The same of one client, so that the users of one cannot keep out those of all others."""
+MAX_WAITING_OF_CLIENT = 1024
+"""The same of one client, so that the users of one cannot keep out those of all others: as many users as it
+has work connections on the way (:data:`relaykit.sansio.control.pool.MOST_ASKED`), and those."""
 
 TELL_AT_ONCE = 32
 """Closed proxies that policies are being told of at a time: thousands close with their client."""

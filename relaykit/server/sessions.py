@@ -45,7 +45,12 @@ from relaykit.server.events import ProxyRefused
 from relaykit.server.liveness import LivenessProbe
 from relaykit.server.peers import MessagePeer, VisitorPeer
 from relaykit.server.policies import NO_POLICIES, ServerPolicies
-from relaykit.server.verification import Verification, refusal_text, verify_connection
+from relaykit.server.verification import (
+    SessionVerifier,
+    Verification,
+    refusal_text,
+    verify_connection,
+)
 from relaykit.server.work import WorkConnections
 from relaykit.timer import Portion
 from relaykit.values import MOST_DATAGRAM_BYTES, ClientIdentity, Ended, Origin, Secret, host_of
@@ -72,8 +77,9 @@ __all__ = ["Session", "SessionRules", "Sessions"]
 
 T = TypeVar("T")
 
-MAX_UNVERIFIED = 64
-"""Work connections of one client that wait for the answer of a slow verifier: more than any pool needs."""
+MAX_UNVERIFIED = MOST_ASKED
+"""Work connections of one client that wait for the answer of a slow verifier, or a policy: as many as it is
+asked for at once."""
 
 STEP_END_S = 10.0
 """Seconds that a proxy type gets to give up what it opens when the client is gone: as long as to close it."""
@@ -142,7 +148,9 @@ class Session:
         self._ended = ended
         self._clock = rules.clock
         self._driver = driver
-        self._verification = Verification(rules.verifier, core, driver)
+        self.verifier = SessionVerifier(rules.verifier, rules.policies, core.login.metas)
+        """What decides about its heartbeats and work connections, and which of them."""
+        self._verification = Verification(self.verifier, core, driver)
         self.unverified = 0
         """Work connections of which nobody has decided yet whether they are this client's."""
         self._proxies: dict[str, RegisteredProxy] = {}
@@ -307,11 +315,6 @@ class Session:
             return False
         expected = bound.connection_proof(purpose, link.exporter, self.identity.run_id)
         return hmac.compare_digest(expected, proof)
-
-    @property
-    def verifier(self) -> IVerifier:
-        """What verified the login, and what else of it has to be proven."""
-        return self._rules.verifier
 
     @property
     def is_bound(self) -> bool:

@@ -1,16 +1,19 @@
-"""Asking the verifier what the proofs of clients are worth, whether it knows at once or later."""
+"""Asking what the proofs of clients are worth, and what the policies make of it, at once or later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import RefusedError
-from relaykit.interfaces import ILegReceiver
+from relaykit.interfaces import ILegReceiver, IVerifier
+from relaykit.policy_requests import HeartbeatRequest, WorkConnectionRequest
+from relaykit.sansio.control.credentials import Proof, Scope
 from relaykit.sansio.control.server_control import VERIFY_TIMEOUT_S
 from relaykit.sansio.control.texts import FAILED, UNVERIFIED
 
@@ -19,15 +22,51 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from relaykit.driver import LegDriver
-    from relaykit.interfaces import IStreamLeg, IVerifier
+    from relaykit.interfaces import IStreamLeg
     from relaykit.sansio.contract import Buffer
     from relaykit.sansio.control.events import ProofReceived, SessionEvent
     from relaykit.sansio.control.server_control import ServerControl
+    from relaykit.server.policies import ServerPolicies
     from relaykit.values import ClientIdentity, Ended
 
-__all__ = ["Verification", "refusal_text", "verify_connection"]
+__all__ = ["SessionVerifier", "Verification", "refusal_text", "verify_connection"]
 
 _log = Logger()
+
+_ASKED: Mapping[Scope, type[HeartbeatRequest | WorkConnectionRequest]] = {
+    Scope.HEARTBEATS: HeartbeatRequest,
+    Scope.WORK_CONNECTIONS: WorkConnectionRequest,
+}
+"""What policies are asked when something of a session has come."""
+
+
+@implementer(IVerifier)
+@frozen
+class SessionVerifier:
+    """What decides about further messages of a client: the server's verifier, then its policies.
+
+    :param metas: of the client, as its login was allowed.
+    """
+
+    _verifier: IVerifier
+    _policies: ServerPolicies
+    _metas: Mapping[str, str] = field(factory=dict, repr=False)
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        asked = (scope for scope, kind in _ASKED.items() if self._policies.decides(kind))
+        return self._verifier.scopes.union(asked)
+
+    def verify(self, scope: Scope, proof: Proof, client: ClientIdentity) -> Deferred[None] | None:
+        kind = _ASKED.get(scope)
+        if kind is None or not self._policies.decides(kind):
+            return self._verifier.verify(scope, proof, client)
+        return Deferred.fromCoroutine(self._verify_and_ask(scope, proof, client))
+
+    async def _verify_and_ask(self, scope: Scope, proof: Proof, client: ClientIdentity) -> None:
+        if scope in self._verifier.scopes:
+            await maybeDeferred(self._verifier.verify, scope, proof, client)
+        await self._policies.ask(_ASKED[scope](client=client, metas=self._metas))
 
 
 class Verification:

@@ -15,8 +15,18 @@ from zope.interface import implementer
 
 from relaykit.errors import RefusedByPolicy
 from relaykit.interfaces import IJudge
-from relaykit.policy_requests import LoginRequest, ProxyClosed, ProxyRequest, UserRequest
+from relaykit.policy_requests import (
+    HeartbeatRequest,
+    LoginRequest,
+    ProxyClosed,
+    ProxyRequest,
+    UserRequest,
+    WorkConnectionRequest,
+)
 from relaykit.sansio.control import events
+from relaykit.sansio.control.client_opening import Refusal
+from relaykit.sansio.control.credentials import Scope
+from relaykit.sansio.wire.messages import Ping
 from relaykit.server import policies
 from relaykit.server.events import UserLeft
 from relaykit.server.policies import (
@@ -311,3 +321,53 @@ class DecisionTests(SynchronousTestCase):
         self.assertIsNotNone(received.lost)
         left = [each for each in observer.told if isinstance(each, UserLeft)]
         self.assertEqual((len(cancelled), len(left)), (1, 1))
+
+    def test_heartbeats(self) -> None:
+        """A heartbeat is allowed, or the client is told why not; without a policy for it nobody is asked."""
+        answers: list[Exception | None] = [None, RefusedByPolicy("your time is over")]
+
+        def decide(request: Any) -> Any:
+            if isinstance(request, LoginRequest):
+                return evolve(request, metas={"team": "red"})
+            if isinstance(request, HeartbeatRequest) and (refusal := answers.pop(0)):
+                raise refusal
+            return None
+
+        judge = Judge(decide, EVERYTHING | {HeartbeatRequest})
+        client = Client(Scene(judges=named(judge)))
+        for _ in range(2):
+            client.core._send(Ping())
+            client.register("web", remote_port=6000)
+        (ended,) = client.of(events.SessionEnded)
+        self.assertIn("your time is over", ended.text)
+        first, _ = judge.of(HeartbeatRequest)
+        self.assertEqual((first.client.run_id, first.metas), (client.run_id, {"team": "red"}))
+
+    def test_work_connections(self) -> None:
+        """A work connection serves users once it is allowed; one that is not is told why."""
+        thinking: Deferred[None] = Deferred()
+        judge = Judge(lambda _: thinking, frozenset({WorkConnectionRequest}))
+        client = Client(Scene(judges=named(judge)))
+        client.register("web", remote_port=6000)
+        client.scene.dial(6000)
+        _, answer = client.offer_work()
+        self.assertNoResult(answer)
+        thinking.callback(None)
+        client.scene.flush()
+        self.assertEqual(self.successResultOf(answer).proxy_name, "web")
+        judge.answer = refusing("too busy").answer
+        _, answer = client.offer_work()
+        refusal = self.successResultOf(answer)
+        assert isinstance(refusal, Refusal)
+        self.assertIn("too busy", refusal.text)
+
+    def test_after_the_proof(self) -> None:
+        """Policies are not asked about a heartbeat, or a work connection, whose proof does not hold."""
+        judge = Judge(decides=frozenset({HeartbeatRequest, WorkConnectionRequest}))
+        client = Client(Scene(judges=named(judge), scopes=(Scope.HEARTBEATS, Scope.WORK_CONNECTIONS)))
+        _, answer = client.offer_work()
+        self.assertIsInstance(self.successResultOf(answer), Refusal)
+        client.core._send(Ping())
+        client.register("web", remote_port=6000)
+        self.assertEqual(len(client.of(events.SessionEnded)), 1)
+        self.assertEqual(judge.asked, [])
