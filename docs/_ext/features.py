@@ -39,6 +39,7 @@ _BY_KEYS = (
     ("metrics (``enablePrometheus``)", "enablePrometheus"),
     ("dashboards, or pages of one's own (``webServer.assetsDir``)", "webServer.assetsDir"),
     ("tunnels with nothing but ssh (``sshTunnelGateway``)", "sshTunnelGateway.bindPort"),
+    ("the virtual network (``virtualNet``)", "virtualNet.address"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
 )
 """What frp has that is no proxy type and no carrier, each with a key that it needs."""

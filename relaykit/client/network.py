@@ -24,6 +24,7 @@ from relaykit.dataplane.listening import listen_tcp
 from relaykit.dataplane.local_services import LocalServices
 from relaykit.dataplane.plane import DataPlane, make_data_plane
 from relaykit.dataplane.poller import make_poller
+from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.interfaces import IDatagramStreams, IPathDialer
 from relaykit.nat.network import HostNetwork, network_mark
 from relaykit.nat.network_info import NetworkInfo
@@ -85,6 +86,8 @@ class Network:
     """Hole punching as frp's clients do it: with ``network_info``, and a STUN server, ``host:port``."""
     datagram_streams: Callable[[str], IDatagramStreams]
     """frp's streams of datagrams by the name of their protocol; raises what a host's do."""
+    virtual_network: VirtualNetwork
+    """What has the device, once it is opened."""
     has_moved: Callable[[Address, Address], bool] = has_moved
     """Whether connections from an address to a peer can only come from another address now."""
     make_punching: MakePunching | None = None
@@ -95,9 +98,10 @@ def make_network(config: ClientConfig, reactor: Any, environ: Mapping[str, str] 
     """The network of this machine, as configured; ``environ`` may name a forward proxy."""
     poller = make_poller(reactor)
     poller.name_server = _name_server(config, reactor)
+    virtual_network = VirtualNetwork(poller)
     return Network(
         lambda config: _make_route(config, poller, environ),
-        LocalServices(poller).dial,
+        LocalServices(poller, virtual_network).dial,
         lambda endpoint: dial_datagram_endpoint(poller, endpoint),
         lambda host, port, acceptor: listen_tcp(poller, host, port, acceptor, for_users=True),
         partial(listen_datagrams, poller),
@@ -110,6 +114,7 @@ def make_network(config: ClientConfig, reactor: Any, environ: Mapping[str, str] 
         ),
         partial(_make_holes, poller),
         partial(_datagram_streams, poller),
+        virtual_network,
     )
 
 

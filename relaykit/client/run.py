@@ -172,6 +172,19 @@ class ClientRun(MultiService):
         """Whether another session was given up for the one that is served next."""
         """Of proxies and visitors that are gone while users of theirs go on."""
 
+    def open_virtual_network(self) -> None:
+        """Makes the device of the virtual network, where the configuration has one.
+
+        :raises VirtualNetworkError: it cannot be made.
+        """
+        wanted = self._access.config.virtual_net
+        if wanted.address:
+            # Few clients have one.
+            from relaykit.sansio.packets.headers import parse_interface
+
+            own = parse_interface(wanted.address)
+            self.network.virtual_network.open(own, is_gateway=wanted.gateway)
+
     # --- what is registered and visited -----------------------------------------------------------------
 
     def check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
@@ -368,6 +381,7 @@ class ClientRun(MultiService):
         """Gives back what a next run may want to have, and what would stay open."""
         for each in self._outlived:
             each.path.close()
+        self.network.virtual_network.close()
         self.data_plane.close()
         self._identity.release()
 

@@ -126,6 +126,7 @@ class RelayClient(MultiService):
 
         :raises LocalProtocolError: it runs, or is still stopping.
         :raises PluginError: a proxy or a visitor cannot be made; the text names it.
+        :raises VirtualNetworkError: the device of the virtual network cannot be made.
         """
         if self._life.state is LifeState.STOPPED:
             self._run = self._make_run()
@@ -384,6 +385,7 @@ class RelayClient(MultiService):
         )
         try:
             run.update(self._proxies, self._visitors)
+            run.open_virtual_network()
         except Exception:
             run.release()
             raise

@@ -134,6 +134,7 @@ class Definitions:
         entered: tuple[ProxyEntry | VisitorEntry, ...] = (*proxies, *visitors)
         for entry in entered:
             if entry.common.enabled:
+                entry.warn_of_idle_plugin(self.config)
                 self._warn_of_neighbors(entry, neighbors)
         problems = tuple(_of_table(each, list_name) for each in report.problems)
         warnings = tuple(_of_table(each, list_name) for each in report.warnings)

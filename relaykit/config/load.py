@@ -332,6 +332,10 @@ class _Client:
         proxies = [proxy_of(entry, config.user) for entry in self._proxies if _is_started(entry, config)]
         self._check_ports(each for each in self._proxies if _is_started(each, config))
         visitors = [visitor_of(entry, config.user) for entry in self._visitors if _is_started(entry, config)]
+        entries: tuple[ProxyEntry | VisitorEntry, ...] = (*self._proxies, *self._visitors)
+        for entry in entries:
+            if _is_started(entry, config):
+                entry.warn_of_idle_plugin(config)
         definitions = Definitions.beside(reader, self._types, config)
         store = self._read_store(definitions)
         if store is not None or not config.store.path:

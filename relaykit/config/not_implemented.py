@@ -42,7 +42,7 @@ class Unavailable:
 SERVER_KEYS: Sequence[Unavailable] = (Unavailable("httpPlugins", "plugins over HTTP", refused=True),)
 """Of a server's file."""
 
-CLIENT_KEYS: Sequence[Unavailable] = (Unavailable("virtualNet.address", "the virtual network", refused=True),)
+CLIENT_KEYS: Sequence[Unavailable] = ()
 """Of a client's file."""
 
 

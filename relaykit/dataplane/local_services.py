@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
@@ -18,6 +18,7 @@ from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.protocols import LegEndpoint, ProtocolAcceptor
 from relaykit.dataplane.tls import server_context, start_tls
 from relaykit.dataplane.transports import leg_over, parse_endpoint
+from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed
 from relaykit.escaping import masked_endpoint
 from relaykit.interfaces import ILocalHost, ILocalService
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from relaykit.dataplane.poller import Poller, PollingReactor
     from relaykit.dataplane.tls import TlsContext
-    from relaykit.interfaces import IFlow, ISecureLeg, IStreamLeg
+    from relaykit.interfaces import IFlow, ISecureLeg, IStreamLeg, IVirtualNetwork
 
 __all__ = [
     "MOST_KEPT",
@@ -74,9 +75,13 @@ def connect_inner(
 
 @define(eq=False)
 class LocalServices:
-    """Connects to what Twisted client endpoint strings name, each parsed once."""
+    """Connects to what Twisted client endpoint strings name, each parsed once.
+
+    :param virtual_network: what services within this process may join; without one, it is none's.
+    """
 
     _poller: Poller
+    _virtual_network: IVirtualNetwork = Factory(lambda self: VirtualNetwork(self._poller), takes_self=True)
     _parsed: dict[str, IStreamClientEndpoint] = field(factory=dict, init=False)
 
     def dial(
@@ -101,10 +106,12 @@ class LocalServices:
         except ConnectionFailed as error:
             return fail(error)
         if ILocalService.providedBy(found):
-            return connect_inner(
-                self._poller, found, origin, _Host(self._poller, self.dial, origin, announce)
-            )
+            return connect_inner(self._poller, found, origin, self.host_for(origin, announce))
         return leg_over(self._poller, found, DIAL_TIMEOUT_S, masked_endpoint(endpoint))
+
+    def host_for(self, origin: Origin, announce: Announce) -> ILocalHost:
+        """What a service within this process may use for one user."""
+        return _Host(self._poller, self._virtual_network, self.dial, origin, announce)
 
     def _parse(self, endpoint: str) -> Any:
         found = self._parsed.get(endpoint)
@@ -122,6 +129,7 @@ class _Host:
     """The client, as a service within it sees it for one user."""
 
     _poller: Poller
+    virtual_network: IVirtualNetwork
     _dial: Callable[[str, Origin, Announce], Deferred[IStreamLeg]]
     _origin: Origin
     _announce: Announce
@@ -171,7 +179,6 @@ class ServiceEndpoint:
         """Connects a protocol to the service; the service knows no user."""
         if self._poller is None:
             self._poller = make_poller(self._reactor)
-        dial = LocalServices(self._poller).dial
-        host = _Host(self._poller, dial, NOBODY, announce_nobody)
+        host = LocalServices(self._poller).host_for(NOBODY, announce_nobody)
         open_leg = partial(connect_inner, self._poller, self._service, NOBODY, host)
         return LegEndpoint(self._poller, open_leg).connect(protocolFactory)

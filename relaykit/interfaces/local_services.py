@@ -44,6 +44,7 @@ class ILocalHost(Interface):
     """What a service may use for one user."""
 
     reactor = Attribute("What tells the time and waits.")
+    virtual_network = Attribute("The :class:`relaykit.interfaces.IVirtualNetwork` of the client.")
 
     def dial(host: str, port: int) -> Deferred[IStreamLeg]:
         """A leg to a TCP port of a host, by name or IP address; there within ten seconds.

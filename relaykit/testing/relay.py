@@ -27,6 +27,7 @@ from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, Ser
 from relaykit.config.schema.auth import ClientAuth, ServerAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.plane import DataPlane
+from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed, ProxyRefusedError, RefusalCode
 from relaykit.interfaces import (
     IDatagramAcceptor,
@@ -400,6 +401,7 @@ class _Machine:
             NetworkInfo(network=_NoNames(reactor), behavior=NatBehavior(udp_works=True), mapper=_NoMapper()),
             lambda clock, network_info, stun_server: relay.holes,
             relay.holes.streams,
+            VirtualNetwork(relay.network),
             lambda host, peer: False,
             relay._punch,
         )

@@ -14,13 +14,14 @@ from relaykit.client.paths import Route
 from relaykit.client.service import RelayClient
 from relaykit.client.type_messages import HalfMessages
 from relaykit.config.load import ConfiguredProxy, ConfiguredVisitor, LoadedClient
-from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport
+from relaykit.config.schema import ClientConfig, ClientTls, ClientTransport, VirtualNet
 from relaykit.config.schema.auth import ClientAuth
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.listening import PortInUse
 from relaykit.dataplane.plane import DataPlane
 from relaykit.dataplane.tls import client_context, start_tls
-from relaykit.errors import ConnectionFailed
+from relaykit.dataplane.virtual_network import VirtualNetwork
+from relaykit.errors import ConnectionFailed, VirtualNetworkError
 from relaykit.interfaces import IDatagramLeg, IListeningPort, IProver, IStreamLeg
 from relaykit.nat.network_info import NetworkInfo
 from relaykit.options import ProxyCommon, VisitorCommon
@@ -31,6 +32,7 @@ from relaykit.testing.holes import MemoryHoles
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.testing.ports import MemoryPorts
 from relaykit.values import Secret
+from tests.dataplane.fakes import FakeTun
 from tests.server.scene import TOKEN, TYPES, Scene
 
 
@@ -67,6 +69,10 @@ class Machine:
         """The one certificate that the server may have; empty for any."""
         self.moved = False
         """Whether its connections to the server can only come from another address than before."""
+        self.devices: list[tuple[str, FakeTun]] = []
+        """Those of virtual networks that were made, with their addresses."""
+        self.no_device = ""
+        """Why there can be none."""
         nothing: Any = None
         self.network_info = NetworkInfo(network=nothing)
         """What direct paths are made through, which few tests need."""
@@ -87,8 +93,15 @@ class Machine:
             self.network_info,
             lambda clock, network_info, stun_server: holes,
             holes.streams,
+            VirtualNetwork(self.scene.network, self._open_device),
             lambda host, peer: self.moved,
         )
+
+    def _open_device(self, poller: object, own: object) -> Any:
+        if self.no_device:
+            raise VirtualNetworkError(self.no_device)
+        self.devices.append((str(own), FakeTun()))
+        return self.devices[-1][1]
 
     def _make_route(self, config: ClientConfig) -> Route:
         return Route(
@@ -177,6 +190,7 @@ def make_client(
     tls: ClientTls = _TLS,
     state: StateDirectory | None = None,
     prover: IProver | None = None,
+    virtual_net: str = "",
 ) -> RelayClient:
     """A client that is not started."""
     config = ClientConfig(
@@ -187,6 +201,7 @@ def make_client(
         transport=ClientTransport(
             tcp_mux=machine.muxed, wire_protocol=wire_protocol, pool_count=pool_count, tls=tls
         ),
+        virtual_net=VirtualNet(address=virtual_net),
     )
     loaded = LoadedClient(
         config,

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.client.registrar import ProxyRegistrar
 from relaykit.client.run import ClientRun
 from relaykit.client.service import RelayClient
-from relaykit.errors import RefusedError, SessionLost
+from relaykit.errors import RefusedError, SessionLost, VirtualNetworkError
 from relaykit.sansio.control.extensions import EXTENSIONS
 from relaykit.sansio.lanes.agreement import agreed_codec
 from relaykit.sansio.wire.framing import V1, V2
@@ -35,6 +35,28 @@ class ClientRunTests(SynchronousTestCase):
         assert backend is not None and visitor is not None
         self.assertTrue(backend[1].takes_signals)
         self.assertEqual(visitor[1].identity.run_id, run.identity.run_id)
+
+    def test_virtual_network(self) -> None:
+        """A client whose file has an address has a device from its start, not its login, to its end."""
+        self.machine.reachable = False
+        client = started(self.machine, virtual_net="10.0.0.1/24")
+        [(own, device)] = self.machine.devices
+        self.assertEqual((own, device.closed), ("10.0.0.1/24", False))
+        ended = client.stopService()
+        self.scene.flush()
+        self.successResultOf(ended)
+        self.assertTrue(device.closed)
+
+    def test_no_device(self) -> None:
+        """Without the device that its file asks for it does not start, and can be started again."""
+        client = make_client(self.machine, virtual_net="10.0.0.1/24")
+        self.machine.no_device = "no right"
+        self.assertRaises(VirtualNetworkError, client.startService)
+        self.assertFalse(client.running)
+        self.assertEqual(self.machine.connections, [])
+        self.machine.no_device = ""
+        client.startService()
+        self.assertEqual(len(self.machine.devices), 1)
 
     def test_lanes(self) -> None:
         """A lane has relaykit's own format where both ends have it, and frp's in the version of the wire."""

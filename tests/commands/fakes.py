@@ -42,7 +42,12 @@ class RunningReactor(MemoryReactorClock):
 class FakeRole(MultiService):
     """A role whose outcome a test decides."""
 
-    def __init__(self, fails_with: Exception | None = None, decided: bool = True) -> None:
+    def __init__(
+        self,
+        fails_with: Exception | None = None,
+        decided: bool = True,
+        refuses: Exception | None = None,
+    ) -> None:
         super().__init__()
         self.done: list[str] = []
         self.measured = 0
@@ -54,6 +59,8 @@ class FakeRole(MultiService):
         self.fingerprint = "sha256:" + 32 * "ab"
         self._failure = fails_with
         self._decided = decided
+        self._refuses = refuses
+        """What its start raises."""
         self._waiting: list[Deferred[Any]] = []
 
     def privilegedStartService(self) -> None:
@@ -61,6 +68,8 @@ class FakeRole(MultiService):
         self.done.append("privileged")
 
     def startService(self) -> None:
+        if self._refuses is not None:
+            raise self._refuses
         super().startService()
         self.done.append("started")
 

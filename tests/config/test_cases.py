@@ -83,7 +83,7 @@ DEVIATIONS = (
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",
-        "c218 c248 c600 c604 c605 c606 c608",
+        "c218 c248 c600 c605 c606 c608",
     ),
     Deviation(
         "nobody could log in, and frps ends at its start",
@@ -112,9 +112,9 @@ DEVIATIONS = (
 )
 """Every case in which frp takes a file and relaykit does not."""
 
-TAKEN = ("c040", "c653", "c697")
-"""Files that frp refuses and relaykit takes: TOML after a byte-order mark, an INI file that one of TOML
-includes, and functions in the template of an INI file.
+TAKEN = ("c040", "c474", "c653", "c697")
+"""Files that frp refuses and relaykit takes: TOML after a byte-order mark, a virtual network whose gate is open,
+an INI file that one of TOML includes, and functions in the template of an INI file.
 """
 
 

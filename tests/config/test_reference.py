@@ -20,7 +20,6 @@ class ReferenceTests(SynchronousTestCase):
         self.assertEqual(entry.table_doc, "The relay server.")
         for place, availability in (
             (("server", "webServer", "port"), ""),
-            (("client", "virtualNet", "address"), "not available yet, refused"),
             (("server", "sshTunnelGateway", "bindPort"), ""),
             (("client", "transport.quic", "keepalivePeriod"), ""),
             (("client", "transport", "protocol"), ""),

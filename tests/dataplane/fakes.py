@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -25,6 +25,7 @@ __all__ = [
     "FakePoller",
     "FakeReactor",
     "FakeSocket",
+    "FakeTun",
     "RecordingBatches",
     "os_error",
 ]
@@ -298,3 +299,27 @@ class AcceptingDatagrams:
             raise ZeroDivisionError
         self.legs.append(leg)
         self.origins.append(origin)
+
+
+class FakeTun:
+    """A device that notes what the system gets."""
+
+    name = "utun0"
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.closed = False
+        self.packets_read: Callable[[list[bytes]], None]
+        self.lost: Callable[[str], None]
+
+    def start(self, packets_read: Callable[[list[bytes]], None], lost: Callable[[str], None]) -> None:
+        """Notes who is told."""
+        self.packets_read, self.lost = packets_read, lost
+
+    def send(self, packets: Iterable[Buffer]) -> None:
+        """Takes packets."""
+        self.got += [bytes(each) for each in packets]
+
+    def close(self) -> None:
+        """Notes that it was closed."""
+        self.closed = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
@@ -18,38 +17,14 @@ from relaykit.dataplane.virtual_network import (
 )
 from relaykit.errors import ConnectionFailed, VirtualNetworkError
 from relaykit.interfaces import IVirtualNetwork
-from relaykit.sansio.contract import Buffer
 from relaykit.sansio.packets.framing import framed
 from relaykit.sansio.packets.headers import parse_interface
 from relaykit.sansio.packets.switch import MOST_WAITING_BYTES
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
+from tests.dataplane.fakes import FakeTun
 from tests.sansio.packets.made import packet
 
 OWN, ALICE, BOB = "10.0.0.1", "10.0.0.2", "10.0.0.3"
-
-
-class FakeDevice:
-    """A device that notes what the system gets."""
-
-    name = "utun0"
-
-    def __init__(self) -> None:
-        self.got: list[bytes] = []
-        self.closed = False
-        self.packets_read: Callable[[list[bytes]], None]
-        self.lost: Callable[[str], None]
-
-    def start(self, packets_read: Callable[[list[bytes]], None], lost: Callable[[str], None]) -> None:
-        """Notes who is told."""
-        self.packets_read, self.lost = packets_read, lost
-
-    def send(self, packets: Iterable[Buffer]) -> None:
-        """Takes packets."""
-        self.got += [bytes(each) for each in packets]
-
-    def close(self) -> None:
-        """Notes that it was closed."""
-        self.closed = True
 
 
 class VirtualNetworkTests(SynchronousTestCase):
@@ -57,7 +32,7 @@ class VirtualNetworkTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.memory = MemoryNetwork()
-        self.device = FakeDevice()
+        self.device = FakeTun()
         self.opened: list[str] = []
         self.network = VirtualNetwork(self.memory, self.open_device)
 

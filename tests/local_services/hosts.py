@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
@@ -13,10 +13,13 @@ from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.pairs import PairLeg, leg_pair
 from relaykit.dataplane.protocols import ProtocolAcceptor
 from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IFlow, ILocalHost, ILocalService, ISecureLeg, IStreamLeg
+from relaykit.sansio.packets.headers import parse_interface
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Address, Origin
+from tests.dataplane.fakes import FakeTun
 
 __all__ = ["ALICE", "LocalScene"]
 
@@ -35,6 +38,8 @@ class LocalScene:
     def __init__(self, service: ILocalService) -> None:
         self.service = service
         self.network = MemoryNetwork()
+        self.device = FakeTun()
+        self.virtual_network = VirtualNetwork(self.network, lambda poller, own: cast(Any, self.device))
         self.dialed: list[tuple[str, MemoryLeg]] = []
         self.announced: list[IStreamLeg] = []
         self.failure: ConnectionFailed | None = None
@@ -61,6 +66,11 @@ class LocalScene:
         near, far = leg_pair(self.network, ALICE)
         self.service.serve(far, ALICE, self)
         return near
+
+    def open_device(self, own: str) -> FakeTun:
+        """Has the client have a virtual network; answers its device."""
+        self.virtual_network.open(parse_interface(own))
+        return self.device
 
     def dial(self, host: str, port: int) -> Deferred[IStreamLeg]:
         return self.dial_local(f"{host}:{port}")

@@ -29,6 +29,7 @@ http_proxy_service = LocalServiceParser("http_proxy", "relaykit.local_services.h
 socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")
 tls2raw_service = LocalServiceParser("tls2raw", "relaykit.local_services.tls2raw")
 static_file_service = LocalServiceParser("static_file", "relaykit.local_services.static_file")
+virtual_net_service = LocalServiceParser("virtual_net", "relaykit.local_services.virtual_net")
 
 relay_server = ServiceMaker(
     "relaykit server", "relaykit.tap.server", "A relay server, compatible with frps.", "relaykit-server"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import evolve
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,7 +21,7 @@ from relaykit.commands.loading import loaded_or_said
 from relaykit.commands.runner import ExitReason, Hangup, ProcessRunner, begin_serving, exit_status
 from relaykit.commands.serve import serve_client
 from relaykit.config.load import client_from_table, load_client
-from relaykit.errors import RelaykitError
+from relaykit.errors import RelaykitError, VirtualNetworkError
 from relaykit.plugins import ProxyTypes
 from relaykit.reloading import Reloading
 from relaykit.supervision import Supervisor
@@ -159,6 +159,10 @@ def _serve(
         return 1
     reason = serve_client(assembly, context, writer, read, files, color=True)
     stopped()
+    if isinstance(reason.failure, VirtualNetworkError):
+        # It was not tried to log in.
+        context.say(error_text(reason.failure))
+        return 1
     if isinstance(reason.failure, (RelaykitError, OSError)):
         context.say(
             f"login to the server failed: {error_text(reason.failure)}. "
@@ -247,7 +251,12 @@ def _live(path: str, client: RelayClient, context: CommandContext) -> Deferred[b
 
     log.info("start frpc service for config file [{path}] with aggregated configuration", path=path)
     client.privilegedStartService()
-    client.startService()
+    try:
+        client.startService()
+    except VirtualNetworkError as error:
+        context.say(error_text(error))
+        context.say(f"frpc service error for config file [{path}]")
+        return succeed(False)
     return client.when_first_login().addCallbacks(lambda _: True, failed)
 
 

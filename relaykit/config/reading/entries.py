@@ -13,6 +13,7 @@ from relaykit.config.problems import Findings
 from relaykit.config.reading.decoding import Given, Reader, nearest, own_keys
 from relaykit.config.rules.checking import check_proxy, check_visitor, value_problems
 from relaykit.config.rules.completing import complete_proxy, complete_visitor
+from relaykit.config.schema import ClientConfig
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
@@ -54,6 +55,13 @@ class Entry(Generic[CommonT]):
                 reason = f"the plugin {self.plugin_type}: not available yet"
                 found.unavailable.append(Problem(f"{_PLUGIN}.type", reason))
         self.reader.findings(found, self.path, subject=self.subject)
+
+    def warn_of_idle_plugin(self, config: ClientConfig) -> None:
+        """Warns of what of the plugin has no effect beside the client's own keys."""
+        if self.plugin is not None:
+            for problem in self.plugin.idle(config):
+                path = (*self.path, _PLUGIN, problem.key)
+                self.reader.warning(path, problem.reason, subject=self.subject)
 
 
 class ProxyEntry(Entry[ProxyCommon]):

@@ -49,8 +49,9 @@ TOKEN_SOURCE_EXEC = "TokenSourceExec"
 _DEFAULT_OF_FRP = Secret("admin")
 """Of the web server's user and password, by frp's flags."""
 
-_FEATURE_GATES = ("VirtualNet",)
-"""Those that frp knows.  None changes anything by itself here."""
+_VIRTUAL_NET = "VirtualNet"
+_FEATURE_GATES = (_VIRTUAL_NET,)
+"""Those that frp knows.  None changes anything by itself."""
 
 _LIMITING_ENDS = ("client", "server")
 _HEALTH_CHECKS = ("tcp", "http")
@@ -125,6 +126,7 @@ def check_client(
     if not token_given:
         found.add(_unbindable(config.auth))
     found.add(_unknown_gates(config.feature_gates))
+    found.add(_closed_gates(config))
     found.add(_protocol_problems(config.transport.protocol))
     found.warn(_idle_tls_keys(config))
     found.warn(_half_pairs(config.transport.tls))
@@ -154,6 +156,15 @@ def _unknown_gates(gates: Iterable[str]) -> Iterator[Problem]:
         if name not in _FEATURE_GATES:
             known = ", ".join(_FEATURE_GATES)
             yield Problem("featureGates", f"unrecognized feature gate: {told(name)} (there is {known})")
+
+
+def _closed_gates(config: ClientConfig) -> Iterator[Problem]:
+    """What needs a gate that is not open."""
+    if config.virtual_net.address and not config.feature_gates.get(_VIRTUAL_NET):
+        yield Problem(
+            "virtualNet.address",
+            "VirtualNet feature is not enabled: the file needs featureGates = { VirtualNet = true }",
+        )
 
 
 def _protocol_problems(protocol: str) -> Iterator[Problem]:

@@ -185,9 +185,26 @@ class ClientTransport(Options, frozen=True, kw_only=True):
 
 
 class VirtualNet(Options, frozen=True, kw_only=True):
-    """A virtual network device."""
+    """The virtual network: a device of this machine (Linux, CAP_NET_ADMIN)."""
 
-    address: Annotated[str, doc("Address and prefix length of the device.")] = ""
+    address: Annotated[
+        str, doc("Address of the device, with the length of its network's prefix, as 100.86.0.1/24.")
+    ] = ""
+    gateway: Annotated[
+        bool,
+        doc("Also takes packets for other machines, and from any address: the system may forward them."),
+    ] = False
+
+    def problems(self) -> Iterable[Problem]:
+        if not self.address:
+            return
+        # Few clients have one.
+        from relaykit.sansio.packets.headers import parse_interface
+
+        try:
+            parse_interface(self.address)
+        except ValueError as error:
+            yield Problem("address", str(error))
 
 
 class StoreConfig(Options, frozen=True, kw_only=True):
@@ -247,7 +264,8 @@ class ClientConfig(Options, frozen=True, kw_only=True):
     transport: Annotated[ClientTransport, effect(Effect.AT_LOGIN)] = ClientTransport()
     virtual_net: VirtualNet = VirtualNet()
     feature_gates: Annotated[
-        dict[str, bool], doc("Experimental features of frp: VirtualNet; none has an effect.")
+        dict[str, bool],
+        doc("Experimental features of frp; virtualNet.address needs VirtualNet = true."),
     ] = msgspec.field(default_factory=dict)
     store: StoreConfig = StoreConfig()
     metadatas: Annotated[

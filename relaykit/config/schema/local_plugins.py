@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from relaykit.options import Options, Problem, doc, secret
 from relaykit.values import NO_SECRET, Secret
+
+if TYPE_CHECKING:
+    from relaykit.config.schema.client import ClientConfig
 
 __all__ = ["PROXY_PLUGINS", "VISITOR_PLUGINS", "HeaderChanges", "LocalPlugin"]
 
@@ -20,6 +23,10 @@ class LocalPlugin(Options, frozen=True, kw_only=True):
     def endpoint(self) -> str:
         """The endpoint string that does the same; empty if there is none yet."""
         return ""
+
+    def idle(self, config: ClientConfig) -> Iterable[Problem]:
+        """What of it has no effect beside the client's own keys."""
+        return ()
 
 
 class HeaderChanges(Options, frozen=True, kw_only=True):
@@ -148,6 +155,13 @@ class TlsToRawPlugin(LocalPlugin, frozen=True, kw_only=True):
 class VirtualNetPlugin(LocalPlugin, frozen=True, kw_only=True):
     """The virtual network in place of a local service."""
 
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string("virtual_net")
+
+    def idle(self, config: ClientConfig) -> Iterable[Problem]:
+        return _idle_without_address(config)
+
 
 class VirtualNetVisitorPlugin(LocalPlugin, frozen=True, kw_only=True):
     """The virtual network in place of a visitor's port."""
@@ -169,6 +183,11 @@ def endpoint_string(kind: str, *values: str, **arguments: str) -> str:
 
 def _required(key: str, value: str) -> Iterable[Problem]:
     return () if value else (Problem(key, "must be given"),)
+
+
+def _idle_without_address(config: ClientConfig) -> Iterable[Problem]:
+    if not config.virtual_net.address:
+        yield Problem("type", "there is no virtual network without virtualNet.address: nobody is served")
 
 
 PROXY_PLUGINS: Mapping[str, type[LocalPlugin]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relaykit.assembly import ClientAssembly
-from relaykit.errors import ConnectionFailed, LoginRefusedError, RefusalCode
+from relaykit.errors import ConnectionFailed, LoginRefusedError, RefusalCode, VirtualNetworkError
 from tests.commands.fakes import FakeRole
 from tests.commands.serving import ServingTestCase
 
@@ -61,6 +61,12 @@ class FrpcTests(ServingTestCase):
                 f"login to the server failed: token mismatch. {LAST_WORDS}\n"
             )
         )
+
+    def test_no_device(self) -> None:
+        """A device that cannot be made is not told as a failed login, which was not tried."""
+        self.role = FakeRole(VirtualNetworkError("there is no device"))
+        printed = self.serve("frpc", "-c", self.file('auth.token = "s"\n'), during=lambda: None)
+        self.assertEqual((printed.status, printed.stdout.splitlines()[-1]), (1, "\x1b[0mthere is no device"))
 
     def test_defect(self) -> None:
         """A defect is not told as a failed login."""
@@ -139,6 +145,14 @@ class FolderTests(ServingTestCase):
         self.assertEqual(printed.status, -signal.SIGINT)
         self.assertIn(f"frpc service error for config file [{self.path('a.toml')}]\n", printed.stdout)
         self.assertEqual(self.roles["c"].done[-1], "stopped")
+
+    def test_no_device(self) -> None:
+        """One that has no device does not start, and keeps no other one from that."""
+        self.roles["a"] = FakeRole(refuses=VirtualNetworkError("there is no device"))
+        printed = self.serve("frpc", "--config_dir", str(self.folder))
+        self.assertEqual(self.roles["c"].done, ["privileged", "started", "stopped"])
+        said = f"there is no device\nfrpc service error for config file [{self.path('a.toml')}]\n"
+        self.assertIn(said, printed.stdout)
 
     def test_all_fail(self) -> None:
         """When all have ended the program is done: its status is that of success."""

@@ -41,7 +41,6 @@ from relaykit.options import (
     HttpHeader,
     LoadBalancer,
     Options,
-    Problem,
     ProxyCommon,
     ProxyTransport,
     VisitorCommon,
@@ -199,14 +198,20 @@ class ClientTests(SynchronousTestCase):
             self.assertNotIn("hush", str(found.problems))
 
     def test_virtual_net(self) -> None:
-        """There is no virtual network yet."""
-        for gates in ({}, {"VirtualNet": True}):
-            config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"), feature_gates=gates)
+        """A virtual network needs the gate that frp has for it, and an address that makes sense."""
+        for address, gates, wrong in (
+            ("10.0.0.1/24", {"VirtualNet": True}, ""),
+            ("fd86::1/64", {"VirtualNet": True}, ""),
+            ("bad", {"VirtualNet": True}, "invalid CIDR address: bad"),
+            ("10.0.0.1/24", {"VirtualNet": False}, "VirtualNet feature is not enabled: "),
+            ("10.0.0.1/24", {}, "VirtualNet feature is not enabled: "),
+            ("", {}, ""),
+        ):
+            config = ClientConfig(virtual_net=VirtualNet(address=address), feature_gates=gates)
             found = check_client(config)
-            self.assertEqual(
-                found.unavailable, [Problem("virtualNet.address", "the virtual network: not available yet")]
-            )
-            self.assertEqual((found.problems, found.warnings), ([], []))
+            self.assertEqual(keys(found), ["virtualNet.address"] * bool(wrong))
+            self.assertTrue(not wrong or found.problems[0].reason.startswith(wrong))
+            self.assertEqual((found.unavailable, found.warnings), ([], []))
 
     def test_feature_gates(self) -> None:
         """Those of frp are taken in silence, on or off; others are refused by name."""

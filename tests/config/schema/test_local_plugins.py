@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.config.schema import ClientConfig, VirtualNet
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import convert, option_fields
 
@@ -23,6 +24,7 @@ ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
     ("http_proxy", {"httpUser": "a", "httpPassword": "b"}, "http_proxy:httpUser=a:httpPassword=b"),
     ("socks5", {}, "socks5:"),
     ("static_file", {"localPath": "/srv", "stripPrefix": "a"}, "static_file:localPath=/srv:stripPrefix=a"),
+    ("virtual_net", {}, "virtual_net:"),
     ("socks5", {"username": "a:b", "password": "="}, "socks5:username=a\\:b:password=\\="),
     (
         "tls2raw",
@@ -47,7 +49,14 @@ class LocalPluginTests(SynchronousTestCase):
         """Each plugin that is there is an endpoint, whatever is in its keys."""
         for name, table, endpoint in ENDPOINTS:
             self.assertEqual(convert(table, PROXY_PLUGINS[name]).endpoint, endpoint)
-        self.assertEqual(PROXY_PLUGINS["virtual_net"]().endpoint, "")
+
+    def test_idle(self) -> None:
+        """Only the virtual network wants something of the client, its address, and says where that lacks."""
+        for name, cls in PROXY_PLUGINS.items():
+            idle = [each.key for each in cls().idle(ClientConfig())]
+            self.assertEqual(idle, ["type"] if name == "virtual_net" else [])
+            config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))
+            self.assertEqual(list(cls().idle(config)), [])
 
     def test_keys(self) -> None:
         """Keys are spelled as in frp's files."""
