@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
 from zope.interface import implementer
 
+from relaykit.dataplane.kept_legs import KeptLegs
 from relaykit.interfaces import ILocalService
 from relaykit.local_services.http_targets import HttpTarget, HttpTargets, TargetLeg, TunnelLeg
 from relaykit.local_services.targets import parse_target
 from relaykit.sansio.http.answers import PROXY_UNAUTHORIZED, Answer, refusal
 from relaykit.sansio.http.credentials import Credentials, parse_basic
+from relaykit.sansio.http.rewriting import Rules
 
 if TYPE_CHECKING:
     from relaykit.interfaces import ILocalHost, IStreamLeg
@@ -44,12 +47,15 @@ class HttpProxy:
 
 
 class _Targets(HttpTargets):
-    """Whatever one user asks for."""
+    """Whatever one user asks for; one connection is kept for its next request."""
+
+    rules = Rules(to_origin=True, tells_user=False, hidden=frozenset())
 
     def __init__(self, leg: IStreamLeg, host: ILocalHost, expected: Credentials | None) -> None:
         super().__init__(leg, host)
         self._expected = expected
         self._last: tuple[bytes, HttpTarget] | None = None
+        leg.when_gone(self._leave_last)
 
     def find(self, head: RequestHead) -> HttpTarget | Answer:
         if self._expected is not None:
@@ -73,10 +79,18 @@ class _Targets(HttpTargets):
             address = parse_target(head.host, 0 if is_tunnel else _HTTP_PORT)
         except ValueError as error:
             return refusal(400, str(error))
-        make_leg: Any = TunnelLeg if is_tunnel else TargetLeg
-        target = HttpTarget(self, address, make_leg)
+        self._leave_last()
+        dial = partial(self.host.dial, address.host, address.port)
+        make_leg = TunnelLeg if is_tunnel else TargetLeg
+        target = HttpTarget(self.host, dial, KeptLegs(self.reactor, 1), make_leg)
         self._last = None if is_tunnel else (head.authority, target)
         return target
+
+    def _leave_last(self) -> None:
+        """Ends the connection to the server that was asked last, once that has answered."""
+        last, self._last = self._last, None
+        if last is not None:
+            last[1].kept.close()
 
 
 def local_service(httpUser: str = "", httpPassword: str = "") -> HttpProxy:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.config.schema.server import MAX_PROXIES_PER_CLIENT
+from relaykit.dataplane.kept_legs import KeptLegs
 from relaykit.errors import (
     PluginError,
     ProxyRefusedError,
@@ -35,7 +36,7 @@ from relaykit.server.groups import Groups
 from relaykit.server.handing import Handover
 from relaykit.server.lanes import DatagramUserFlow, ProxyLanes
 from relaykit.server.type_messages import IngressMessages
-from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
+from relaykit.server.work_legs import WorkLeg, WorkLegFlow
 from relaykit.values import MOST_DATAGRAM_BYTES, Ended
 
 if TYPE_CHECKING:
@@ -184,9 +185,9 @@ class RegisteredProxy:
         return self.session.lane_codec()
 
     @functools.cached_property
-    def kept(self) -> KeptWorkLegs:
+    def kept(self) -> KeptLegs[WorkLeg]:
         """Its work connections that wait for their next users; of most types there are none."""
-        return KeptWorkLegs(self.clock)
+        return KeptLegs(self.clock)
 
     def take_kept(self, origin: Origin) -> IWorkLeg | None:
         """One that waits, for a user from there; None if there is none."""

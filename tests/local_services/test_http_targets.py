@@ -6,10 +6,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.dataplane.kept_legs import KeptLegs
 from relaykit.errors import ConnectionFailed, NoWorkConnection, NoWorkConnectionInTime
-from relaykit.local_services.http_targets import HttpTarget, HttpTargets, TargetLeg
+from relaykit.local_services.http_targets import HttpTarget, TargetLeg
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import Address
 from tests.local_services.hosts import ALICE, LocalScene
 
 
@@ -19,8 +19,12 @@ class HttpTargetTests(SynchronousTestCase):
     def setUp(self) -> None:
         nobody: Any = None
         self.scene = LocalScene(nobody)
-        self.targets = HttpTargets(self.scene.network.pair()[1], self.scene)
-        self.target = HttpTarget(self.targets, Address("example.com", 80), TargetLeg)
+        self.kept: KeptLegs[TargetLeg] = KeptLegs(self.scene.reactor)
+        self.target = self.make_target()
+
+    def make_target(self) -> HttpTarget:
+        """The server, as it is for one user."""
+        return HttpTarget(self.scene, lambda: self.scene.dial("example.com", 80), self.kept)
 
     def test_failures(self) -> None:
         """A server that cannot be reached is told apart from one that takes too long."""
@@ -39,6 +43,16 @@ class HttpTargetTests(SynchronousTestCase):
         self.assertTrue(leg.take_back(receiver))
         self.assertFalse(leg.take_back(receiver))
         self.assertFalse(leg.failed("why"))
+
+    def test_others(self) -> None:
+        """One that waits serves whoever asks next, who may be somebody else."""
+        leg = self.successResultOf(self.target.work_leg_for(ALICE))
+        RecordingReceiver(leg)
+        leg.keep()
+        other = self.make_target()
+        self.assertIs(self.successResultOf(other.work_leg_for(ALICE)), leg)
+        self.assertIs(leg.proxy, other)
+        self.assertIsNot(self.successResultOf(self.target.work_leg_for(ALICE)), leg)
 
     def test_ended(self) -> None:
         """One that the server has ended is not kept."""

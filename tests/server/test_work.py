@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.kept_legs import KeptLegs
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, NoWorkConnectionInTime, SessionLost
 from relaykit.interfaces import IWorkLeg
@@ -29,7 +30,7 @@ from relaykit.server.work import (
     IdleConnection,
     WorkConnections,
 )
-from relaykit.server.work_legs import KeptWorkLegs, WorkLegFlow
+from relaykit.server.work_legs import WorkLegFlow
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import MOST_DATAGRAM_BYTES, ClientIdentity, Origin, Secret, Traffic
 
@@ -45,7 +46,7 @@ class Proxy:
     identity: ClientIdentity = field(factory=lambda: ClientIdentity("run"))
     data_plane: Any = field(factory=lambda: DataPlane([CopyForwarder()], MemoryNetwork()))
     half_close: bool = True
-    kept: KeptWorkLegs = field(factory=lambda: KeptWorkLegs(Clock()))
+    kept: KeptLegs[Any] = field(factory=lambda: KeptLegs(Clock()))
 
     @property
     def session(self) -> Proxy:

@@ -8,11 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.copying import CopyForwarder
+from relaykit.dataplane.kept_legs import KEPT_S, MOST_KEPT, KeptLegs
 from relaykit.dataplane.plane import DataPlane
 from relaykit.errors import NoWorkConnection, SessionLost
 from relaykit.interfaces import IFlow, IWorkLeg
 from relaykit.sansio.pacing import Budget
-from relaykit.server.work_legs import KEPT_S, MOST_KEPT, KeptWorkLegs, WorkLegFlow
+from relaykit.server.work_legs import WorkLegFlow
 from relaykit.testing.legs import RecordingProducer
 from relaykit.testing.memory import CAPACITY_BYTES, MemoryLeg, MemoryNetwork, RecordingReceiver
 from relaykit.values import Ended, Origin
@@ -24,7 +25,7 @@ class KeepingProxy(Proxy):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept = KeptWorkLegs(self.clock)
+        self.kept: KeptLegs[Any] = KeptLegs(self.clock)
 
 
 class WorkLegFlowTests(SynchronousTestCase):

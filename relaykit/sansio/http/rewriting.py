@@ -48,14 +48,9 @@ whom it is for, who sends it, what its body is.  Source: RFC 9110 section 6.5.1.
 FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What proxies tell of the user: replaced by what we know, but for the addresses, which are continued."""
 
-_TO_PROVIDER = (
-    HOP
-    | FORWARDED
-    | {
-        *(b"host", b"content-length", b"proxy-authenticate", b"proxy-authorization", b"http2-settings"),
-    }
-)
-_TO_ORIGIN = _TO_PROVIDER - FORWARDED
+_TO_PROVIDER = HOP | {
+    *(b"host", b"content-length", b"proxy-authenticate", b"proxy-authorization", b"http2-settings"),
+}
 _TO_TUNNEL = HOP | {b"host", b"content-length", b"http2-settings"}
 _TO_USER = HOP | {b"content-length"}
 _USUAL_OPTIONS = frozenset({b"keep-alive", b"close"})
@@ -97,14 +92,18 @@ NO_RULES: Final = HeaderRules(frozenset(), ())
 class Rules:
     """What one proxy has changed: ``host`` replaces the user's, if it is not empty.
 
-    ``to_origin`` is for a forward proxy: the server that it asks is the one that the user named, and is told
-    nothing of the user.
+    :ivar to_origin: whether the server gets targets as those who serve sites do, as a proxy does not.
+    :ivar tells_user: whether it is told who the user is and what that asked for (``X-Forwarded-...``).
+    :ivar hidden: what the user, or a proxy in front, tells of that and does not go on: keys of
+        :data:`FORWARDED`.
     """
 
     host: bytes = b""
     request: HeaderRules = NO_RULES
     response: HeaderRules = NO_RULES
     to_origin: bool = False
+    tells_user: bool = True
+    hidden: frozenset[bytes] = FORWARDED
     not_to_provider: frozenset[bytes] = field(init=False, repr=False)
     """The keys of fields that do not go on."""
     not_to_user: frozenset[bytes] = field(init=False, repr=False)
@@ -112,7 +111,7 @@ class Rules:
 
     @not_to_provider.default
     def _not_to_provider(self) -> frozenset[bytes]:
-        return (_TO_ORIGIN if self.to_origin else _TO_PROVIDER) | self.request.keys
+        return _TO_PROVIDER | self.hidden | self.request.keys
 
     @not_to_user.default
     def _not_to_user(self) -> frozenset[bytes]:
@@ -193,13 +192,13 @@ class RequestRewriter:
         if not said.chunked:
             dropped |= {b"trailer"}
         lines = [b" HTTP/1.1", b"Host: " + (rules.host or authority), *_kept(said, dropped)]
-        chain = b"%b, %b" % (said.forwarded_for, self._user) if said.forwarded_for else self._user
+        chain = b", ".join(filter(None, (said.forwarded_for, self._user)))
         for key, line, value in (
             (b"x-forwarded-for", b"X-Forwarded-For: ", chain),
             (b"x-forwarded-host", b"X-Forwarded-Host: ", authority),
             (b"x-forwarded-proto", b"X-Forwarded-Proto: ", self._scheme),
         ):
-            if value and key not in rules.request.keys and not rules.to_origin:
+            if value and rules.tells_user and key not in rules.request.keys:
                 lines.append(line + value)
         lines += rules.request.lines
         if said.chunked:

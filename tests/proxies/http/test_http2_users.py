@@ -10,10 +10,10 @@ from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, Stre
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs, formatEvent
 
+from relaykit.dataplane.kept_legs import KEPT_S
 from relaykit.interfaces import IWorkLeg
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.sansio.http2.streams import STREAM_WINDOW_BYTES
-from relaykit.server.work_legs import KEPT_S
 from relaykit.testing.memory import CAPACITY_BYTES
 from relaykit.values import LOST_LINGER_S, Ended, Origin
 from tests.proxies.http.scene import GET, OK, PORT, End, HttpTestCase

@@ -45,12 +45,28 @@ class RequestTests(SynchronousTestCase):
 
     def test_to_origin(self) -> None:
         """A server that a forward proxy asks is asked as by the user, and told nothing of it."""
-        rules = Rules(to_origin=True)
+        rules = Rules(to_origin=True, tells_user=False, hidden=frozenset())
         for line in (b"GET /a?b HTTP/1.1", b"GET http://web.example:8080/a?b HTTP/1.1"):
             told = sent(
                 b"X-Forwarded-For: 1.1.1.1", b"Proxy-Authorization: Basic eDp5", line=line, rules=rules
             )
             self.assertEqual(told, [*FIRST, b"X-Forwarded-For: 1.1.1.1"])
+
+    def test_hidden(self) -> None:
+        """What others tell of the user goes on as far as it is not hidden, and nothing of ours beside it."""
+        told = (b"X-Forwarded-For: 1.1.1.1", b"X-Forwarded-Host: fh", b"X-Forwarded-Proto: fp")
+        for rules, goes_on in (
+            (Rules(tells_user=False), ()),
+            (Rules(tells_user=False, hidden=frozenset({b"forwarded"})), told),
+        ):
+            self.assertEqual(sent(*told, b"Forwarded: for=1", rules=rules), [*FIRST, *goes_on])
+
+    def test_unknown_user(self) -> None:
+        """Of a user whose address nobody knows nothing is told but what others tell."""
+        found = RequestHeads().feed(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n")
+        assert found is not None
+        written = RequestRewriter(b"", b"http").write(found[0], PLAIN)
+        self.assertIn(b"\r\nX-Forwarded-For: 1.1.1.1\r\n", written)
 
     def test_hop_by_hop(self) -> None:
         """What is about the user's connection ends here, and whatever the user says is."""
