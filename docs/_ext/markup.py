@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from docs._ext.messages import messages
 from relaykit.errors import REFUSALS
 from relaykit.known_problems.table import KNOWN_PROBLEMS
 
-__all__ = ["escaped", "heading", "problem_lines"]
+__all__ = ["escaped", "heading", "list_table", "problem_lines"]
 
 
 def escaped(text: str) -> str:
@@ -23,6 +23,17 @@ def heading(title: str, label: str = "") -> Iterator[str]:
     if label:
         yield from (f".. _{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}:", "")
     yield from ("", escaped(title), "-" * len(escaped(title)), "")
+
+
+def list_table(heads: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    """A table with these heads; ``widths`` are parts of the page.  Cells may have several lines."""
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for row in (heads, *rows):
+        for number, cell in enumerate(row):
+            lines = cell.split("\n")
+            yield ("   * - " if number == 0 else "     - ") + lines[0]
+            yield from (f"       {line}" for line in lines[1:])
+    yield ""
 
 
 def problem_lines() -> Iterator[str]:

@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ import attrs
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from docs._ext.api import api_lines
 from docs._ext.features import features
-from docs._ext.markup import escaped, heading, problem_lines
+from docs._ext.markup import escaped, heading, list_table, problem_lines
 from docs._ext.state_diagram import Edge, draw
 from relaykit import values
 from relaykit.commands.manual import command_contexts
@@ -51,7 +52,7 @@ class Layers(SphinxDirective):
             for name, layer in LAYERS.items()
         )
         return _parsed(
-            self, _list_table(("Part of ``relaykit``", "What it is for", "May import"), rows, (15, 40, 45))
+            self, list_table(("Part of ``relaykit``", "What it is for", "May import"), rows, (15, 40, 45))
         )
 
 
@@ -95,7 +96,7 @@ class Messages(SphinxDirective):
                     (f"``{message.__name__}``", f"``{chr(message.type_byte)}``", str(number), about, fields)
                 )
         heads = ("Message", "v1", "v2", "Who sends it, when, and what answers it", "Fields")
-        return _parsed(self, _list_table(heads, rows, (18, 5, 5, 44, 28)))
+        return _parsed(self, list_table(heads, rows, (18, 5, 5, 44, 28)))
 
 
 class Constants(SphinxDirective):
@@ -120,7 +121,7 @@ class Constants(SphinxDirective):
             (f"``{name}``", f"``{_shown(_value_of(module, name))}``", _unlinked(said[name]))
             for name in wanted
         ]
-        return _parsed(self, _list_table(("Name", "Value", "What it is"), rows, (22, 18, 60)))
+        return _parsed(self, list_table(("Name", "Value", "What it is"), rows, (22, 18, 60)))
 
 
 class Endings(SphinxDirective):
@@ -134,7 +135,7 @@ class Endings(SphinxDirective):
         )
         said = _docstrings_of_constants(declared)
         rows = [(f"``{ended.value}``", _unlinked(said[ended.name])) for ended in Ended]
-        return _parsed(self, _list_table(("Word", "What it means"), rows, (25, 75)))
+        return _parsed(self, list_table(("Word", "What it means"), rows, (25, 75)))
 
 
 class Transitions(SphinxDirective):
@@ -160,7 +161,7 @@ class Transitions(SphinxDirective):
             for edge, done in zip(edges, said, strict=True)
         ]
         heads = ("State", "Step", "Whose", *(["What is done"] if actions else []), "Next state")
-        table = _list_table(heads, rows, (100 // len(heads),) * len(heads))
+        table = list_table(heads, rows, (100 // len(heads),) * len(heads))
         states = type(next(iter(module.TRANSITIONS))[0])
         picture = nodes.raw("", draw([state.value for state in states], edges), format="html")
         return [picture, *_parsed(self, table)]
@@ -171,7 +172,7 @@ class FeaturesOfFrp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         rows = ((row.kind, row.name, row.today) for row in features())
-        return _parsed(self, _list_table(("Of frp", "", "Here today"), rows, (20, 45, 35)))
+        return _parsed(self, list_table(("Of frp", "", "Here today"), rows, (20, 45, 35)))
 
 
 class KnownProblems(SphinxDirective):
@@ -179,6 +180,15 @@ class KnownProblems(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         return _parsed(self, problem_lines())
+
+
+class OwnApi(SphinxDirective):
+    """``.. own-api:: ROLE`` lists the calls of a role's own API, with what is answered."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return _parsed(self, api_lines(self.arguments[0]))
 
 
 class Commands(SphinxDirective):
@@ -254,7 +264,7 @@ def _key_table(cells: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
         (f"``{key}``", kind, f"``{default}``" if default else "", escaped(meaning))
         for key, kind, default, meaning in cells
     )
-    return _list_table(("Key", "Value", "Default", "Meaning"), rows, (28, 16, 16, 40))
+    return list_table(("Key", "Value", "Default", "Meaning"), rows, (28, 16, 16, 40))
 
 
 def _sentences(*texts: str) -> str:
@@ -342,16 +352,6 @@ def _shown(value: object) -> str:
     return value.hex(" ") if isinstance(value, bytes) else str(value)
 
 
-def _list_table(heads: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
-    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
-    for row in (heads, *rows):
-        for number, cell in enumerate(row):
-            lines = cell.split("\n")
-            yield ("   * - " if number == 0 else "     - ") + lines[0]
-            yield from (f"       {line}" for line in lines[1:])
-    yield ""
-
-
 def _indented(text: str, by: int) -> Iterator[str]:
     for line in text.splitlines():
         yield (" " * by + line).rstrip()
@@ -374,4 +374,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("features-of-frp", FeaturesOfFrp)
     app.add_directive("known-problems", KnownProblems)
     app.add_directive("commands", Commands)
+    app.add_directive("own-api", OwnApi)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -260,7 +260,7 @@ class AdministrationSite(ServerFactory):
 
     def __init__(self, routes: Routes, guard: Guard | None, clock: IReactorTime) -> None:
         self.clock = clock
-        self._routes = routes
+        self.routes = routes
         self._guard = guard
         self._delays = FailureDelays()
         self._room: FairRoom[AdministrationChannel] = FairRoom(MOST_CONNECTIONS)
@@ -314,7 +314,7 @@ class AdministrationSite(ServerFactory):
             method, target = request.method.decode("ascii"), request.uri.decode("ascii")
         except UnicodeDecodeError:
             return BAD_REQUEST
-        found = self._routes.find(method, target, request.content.getvalue())
+        found = self.routes.find(method, target, request.content.getvalue())
         if not isinstance(found, Found):
             return found
         if self._guard is not None and not found.route.is_open:

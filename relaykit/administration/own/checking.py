@@ -69,7 +69,7 @@ class _CheckApi:
         """Looks at what is in the body."""
         try:
             text = msgspec.json.decode(call.body, type=_Text).text
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._definition(call)
         if self._steering.verify is None:
             raise CallFailed(HTTPStatus.BAD_REQUEST, "this client was started without a configuration file")

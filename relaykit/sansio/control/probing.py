@@ -58,7 +58,7 @@ class ReportParser:
         try:
             said = msgspec.json.decode(data[:end], type=_Told)
             reached = Reach(said.reached)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
             raise RemoteProtocolError("the answer to a probe makes no sense") from error
         if reached is Reach.NOBODY:
             raise RemoteProtocolError("the answer to a probe says that it has not arrived")

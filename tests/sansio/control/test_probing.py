@@ -36,7 +36,8 @@ class ProbeReportTests(SynchronousTestCase):
 
     def test_nonsense(self) -> None:
         """What is no answer is an error, also one that says that nobody answered."""
-        for line in (b"\n", b"{}\n", b'{"reached":"moon"}\n', b'{"reached":"nobody"}\n', b'{"reached":1}\n'):
+        lines = [b"\n", b"{}\n", b'{"reached":"moon"}\n', b'{"reached":"nobody"}\n', b'{"reached":1}\n']
+        for line in (*lines, b'{"x":' + 3000 * b"[" + b"\n"):
             with self.subTest(line=line):
                 self.assertRaises(RemoteProtocolError, ReportParser().feed, line)
 
