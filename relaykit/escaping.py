@@ -21,7 +21,9 @@ _CUT = "..."
 _LAID_OUT = ("\n", "\t")
 _PIECES = re.compile(r"[\n\t]|[^\n\t]+")
 _SECRET_ARGUMENT = re.compile(
-    r"(?i)(?P<name>:[^:=\\]*(?:passw|passphrase|secret|token)[^:=\\]*=)(?P<value>(?:\\.|[^:\\])*)", re.DOTALL
+    r"(?i)(?P<name>:[^:=\\]*(?:passw|passphrase|secret|token|headers\.set)[^:=\\]*=)"
+    r"(?P<value>(?:\\.|[^:\\])*)",
+    re.DOTALL,
 )
 """An argument of an endpoint string, by its name; colons and backslashes of its value are quoted."""
 
@@ -52,5 +54,5 @@ def told(text: str) -> str:
 
 
 def masked_endpoint(endpoint: str) -> str:
-    """An endpoint string, with the values hidden of arguments that are named as secrets are."""
+    """An endpoint string, with the values hidden of arguments that are named as secrets, or set headers."""
     return _SECRET_ARGUMENT.sub(r"\g<name><secret>", endpoint)

@@ -69,6 +69,7 @@ class MaskedEndpointTests(SynchronousTestCase):
                 r"http_proxy:httpPassword=a\:b\\\=c=d:httpUser=x",
                 "http_proxy:httpPassword=<secret>:httpUser=x",
             ),
+            ("http2http:requestHeaders.set.X-A=hush", "http2http:requestHeaders.set.X-A=<secret>"),
             ("x:apiToken=a:SECRET=b", "x:apiToken=<secret>:SECRET=<secret>"),
             (r"unix:/run/password\=x", r"unix:/run/password\=x"),
             ("tcp:127.0.0.1:22", "tcp:127.0.0.1:22"),

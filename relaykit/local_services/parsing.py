@@ -22,24 +22,28 @@ __all__ = ["LocalServiceParser"]
 class LocalServiceParser:
     """Reads strings such as ``socks5:username=alice:password=wonder``.
 
-    The module has a function ``local_service``, which takes the arguments by name, as texts, and answers an
-    :class:`relaykit.interfaces.ILocalService`; it raises ``ValueError`` where they make no sense.
+    The module has a function ``maker``, which takes the arguments by name, as texts, and answers an
+    :class:`relaykit.interfaces.ILocalService`; it raises ``ValueError`` where they make no sense.  One that
+    takes ``**others`` is given those as well that it does not name.
     """
 
     prefix: str
     module: str
+    maker: str = "local_service"
 
     def parseStreamClient(self, reactor: Any, *args: object, **kwargs: object) -> ServiceEndpoint:
         """The endpoint of a service.
 
         :raises ValueError: the arguments make no sense; the text says nothing of their values.
         """
-        make = importlib.import_module(self.module).local_service
-        known = inspect.signature(make).parameters
+        make = getattr(importlib.import_module(self.module), self.maker)
+        parameters = inspect.signature(make).parameters
+        known = {name: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
         if any(args):
             names = ", ".join(f"{each}=" for each in known)
             raise ValueError(f"arguments of {self.prefix}: have names: {names}")
-        if unknown := sorted(set(kwargs) - set(known)):
+        takes_others = len(known) < len(parameters)
+        if not takes_others and (unknown := sorted(set(kwargs) - set(known))):
             raise ValueError(f"{self.prefix}: has no {' and no '.join(unknown)}, but {', '.join(known)}")
         missing = [
             name for name, each in known.items() if each.default is each.empty and not kwargs.get(name)

@@ -83,7 +83,7 @@ DEVIATIONS = (
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",
-        "c218 c248 c600 c605 c606 c608",
+        "c218 c248 c605 c606",
     ),
     Deviation(
         "nobody could log in, and frps ends at its start",

@@ -35,7 +35,7 @@ class LocalScene:
     ``failure`` is what dialing comes to, if it is not None, and ``waiting`` what it waits for.
     """
 
-    def __init__(self, service: ILocalService) -> None:
+    def __init__(self, service: ILocalService | None = None) -> None:
         self.service = service
         self.network = MemoryNetwork()
         self.device = FakeTun()
@@ -64,6 +64,7 @@ class LocalScene:
     def open(self) -> PairLeg:
         """A user of the service that nothing is said of yet."""
         near, far = leg_pair(self.network, ALICE)
+        assert self.service is not None
         self.service.serve(far, ALICE, self)
         return near
 
@@ -71,6 +72,12 @@ class LocalScene:
         """Has the client have a virtual network; answers its device."""
         self.virtual_network.open(parse_interface(own))
         return self.device
+
+    def received(self, at: int = -1) -> RecordingReceiver:
+        """What a service gets that was reached."""
+        got = RecordingReceiver(self.dialed[at][1])
+        self.network.flush()
+        return got
 
     def dial(self, host: str, port: int) -> Deferred[IStreamLeg]:
         return self.dial_local(f"{host}:{port}")

@@ -10,7 +10,6 @@ from zope.interface.verify import verifyObject
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import ILocalService
 from relaykit.local_services.http_proxy import WRONG_PASSWORD_S, local_service
-from relaykit.testing.memory import RecordingReceiver
 from tests.local_services.hosts import LocalScene
 
 GET = b"GET http://example.com:8080/x?y HTTP/1.1\r\nHost: example.com:8080\r\n%b\r\n"
@@ -29,12 +28,6 @@ class HttpProxyTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.scene = LocalScene(local_service())
 
-    def asked(self, at: int = -1) -> RecordingReceiver:
-        """What a server gets."""
-        got = RecordingReceiver(self.scene.dialed[at][1])
-        self.scene.network.flush()
-        return got
-
     def test_provides(self) -> None:
         """It is a local service, whose password nobody gets to see."""
         service = local_service("alice", "hush")
@@ -47,7 +40,7 @@ class HttpProxyTests(SynchronousTestCase):
             b"a", b"b"
         )
         _, got = self.scene.connect(GET % hop)
-        there = self.asked()
+        there = self.scene.received()
         self.assertEqual(self.scene.dialed[0][0], "example.com:8080")
         self.assertEqual(there.data, ASKED + b"X-Forwarded-For: 1.1.1.1\r\nA: b\r\n\r\n")
         self.scene.dialed[0][1].write(
@@ -62,7 +55,7 @@ class HttpProxyTests(SynchronousTestCase):
         """The connection to a server serves the next request for it, and goes when another one is asked."""
         user, _ = self.scene.connect(GET % b"")
         service = self.scene.dialed[0][1]
-        there = self.asked()
+        there = self.scene.received()
         for _ in range(2):
             service.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             self.scene.network.flush()
@@ -80,7 +73,7 @@ class HttpProxyTests(SynchronousTestCase):
         for end in ("user", "server", "words"):
             user, got = self.scene.connect(GET % b"")
             service = self.scene.dialed[-1][1]
-            there = self.asked()
+            there = self.scene.received()
             service.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             self.scene.network.flush()
             if end == "user":
@@ -99,7 +92,7 @@ class HttpProxyTests(SynchronousTestCase):
     def test_tunnel(self) -> None:
         """CONNECT opens a tunnel, through which all goes, what came early, too; each direction ends alone."""
         user, got = self.scene.connect(CONNECT % b"" + b"early")
-        there = self.asked()
+        there = self.scene.received()
         self.assertEqual((self.scene.dialed[0][0], got.data), ("example.com:443", b"HTTP/1.1 200 OK\r\n\r\n"))
         user.write(b" late")
         user.finish_writing()

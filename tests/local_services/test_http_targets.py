@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.kept_legs import KeptLegs
@@ -17,8 +15,7 @@ class HttpTargetTests(SynchronousTestCase):
     """Connections to one server."""
 
     def setUp(self) -> None:
-        nobody: Any = None
-        self.scene = LocalScene(nobody)
+        self.scene = LocalScene()
         self.kept: KeptLegs[TargetLeg] = KeptLegs(self.scene.reactor)
         self.target = self.make_target()
 

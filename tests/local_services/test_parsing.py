@@ -29,6 +29,11 @@ class LocalServiceParserTests(SynchronousTestCase):
         """What makes no sense is refused with words, and without the values."""
         for text, why in (
             ("socks5:hush", "arguments of socks5: have names: username=, password="),
+            (
+                "http2http:localAddr=a\\:80:hush",
+                "arguments of http2http: have names: localAddr=, hostHeaderRewrite=",
+            ),
+            ("http2http:", "http2http: needs localAddr"),
             ("socks5:pass=hush", "socks5: has no pass, but username, password"),
         ):
             error = self.assertRaises(ValueError, clientFromString, MemoryReactorClock(), text)

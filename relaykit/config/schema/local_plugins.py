@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from relaykit.options import Options, Problem, doc, secret
+from relaykit.sansio.http.rewriting import HeaderRules, host_problem, unsettable
 from relaykit.values import NO_SECRET, Secret
 
 if TYPE_CHECKING:
@@ -108,27 +109,60 @@ class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
         return _required("localPath", self.local_path)
 
 
-class HttpToHttpPlugin(LocalPlugin, frozen=True, kw_only=True):
-    """Hands HTTP on to an HTTP service, with other headers."""
+class ReverseProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
+    """Hands requests on to a web service, with other headers."""
 
     local_addr: Annotated[str, doc("The service, host:port.")] = ""
     host_header_rewrite: Annotated[str, doc("Host header that the service sees.")] = ""
     request_headers: HeaderChanges = HeaderChanges()
 
+    def problems(self) -> Iterable[Problem]:
+        if why := host_problem(self.host_header_rewrite):
+            yield Problem("hostHeaderRewrite", why)
+        headers = self.request_headers.set
+        try:
+            HeaderRules.of(headers)
+        except ValueError as error:
+            yield Problem("requestHeaders.set", str(error))
+        for why in unsettable(headers):
+            yield Problem("requestHeaders.set", why)
 
-class HttpToHttpsPlugin(HttpToHttpPlugin, frozen=True, kw_only=True):
+    def endpoint_of(self, kind: str, **more: str) -> str:
+        """The endpoint string of a reverse proxy with these keys, and more."""
+        # What is empty would be left out, and around the value of a header a space means nothing.
+        changes = self.request_headers.set
+        headers = {f"requestHeaders.set.{name}": value or " " for name, value in changes.items()}
+        return endpoint_string(
+            kind, localAddr=self.local_addr, hostHeaderRewrite=self.host_header_rewrite, **more, **headers
+        )
+
+
+class HttpToHttpPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
+    """Hands HTTP on to an HTTP service."""
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoint_of("http2http")
+
+
+class HttpToHttpsPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
     """Hands HTTP on to an HTTPS service."""
 
     def problems(self) -> Iterable[Problem]:
-        return _required("localAddr", self.local_addr)
+        yield from _required("localAddr", self.local_addr)
+        yield from super().problems()
 
 
-class HttpsToHttpPlugin(HttpToHttpsPlugin, frozen=True, kw_only=True):
+class HttpsToHttpPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
     """Ends HTTPS and hands HTTP on."""
 
     enable_http2: Annotated[bool, doc("Offers HTTP/2.")] = msgspec.field(default=True, name="enableHTTP2")
     crt_path: Annotated[str, doc("Certificate chain (PEM); without it, one is made.")] = ""
     key_path: Annotated[str, doc("Private key (PEM).")] = ""
+
+    def problems(self) -> Iterable[Problem]:
+        yield from _required("localAddr", self.local_addr)
+        yield from super().problems()
 
 
 class HttpsToHttpsPlugin(HttpsToHttpPlugin, frozen=True, kw_only=True):

@@ -21,8 +21,7 @@ from relaykit.options import (
     wire,
 )
 from relaykit.proxies.domains import HttpUserOptions, SubDomainKeys
-from relaykit.sansio.http.grammar import is_value
-from relaykit.sansio.http.rewriting import HeaderRules, Rules, unsettable
+from relaykit.sansio.http.rewriting import HeaderRules, Rules, host_problem, unsettable
 from relaykit.sansio.routes import location_problem
 
 __all__ = ["CertificateFiles", "HttpKeys", "HttpOptions", "RequestHeaders", "ResponseHeaders"]
@@ -33,8 +32,7 @@ DEFAULT_TIMEOUT_S = 60
 
 def _unsettable(headers: Mapping[str, str]) -> Iterable[Problem]:
     """For who writes a configuration; of those who have one of frp's, the server leaves them out."""
-    for name in unsettable(headers):
-        yield Problem("set", f"{name} cannot be set: it follows from the message and its connection")
+    return (Problem("set", why) for why in unsettable(headers))
 
 
 class RequestHeaders(Options, frozen=True, kw_only=True):
@@ -84,9 +82,8 @@ class HttpOptions(HttpUserOptions, frozen=True, kw_only=True):
         for location in self.locations:
             if why := location_problem(location):
                 yield Problem("locations", why)
-        host = self.host_header_rewrite
-        if not host.isascii() or not is_value(host.encode()) or " " in host or "\t" in host:
-            yield Problem("hostHeaderRewrite", f'"{host}" cannot be a Host')
+        if why := host_problem(self.host_header_rewrite):
+            yield Problem("hostHeaderRewrite", why)
         for key, headers in (
             ("requestHeaders.set", self.request_headers.set),
             ("responseHeaders.set", self.response_headers.set),

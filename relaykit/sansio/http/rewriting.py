@@ -16,6 +16,7 @@ from relaykit.sansio.http.requests import RequestFields, RequestHead
 from relaykit.sansio.http.responses import ResponseHead
 
 __all__ = [
+    "FORWARDED",
     "NO_CHANGES",
     "HeaderRules",
     "RequestRewriter",
@@ -23,6 +24,7 @@ __all__ = [
     "Rules",
     "drops_request_trailer",
     "drops_response_trailer",
+    "host_problem",
     "unsettable",
 ]
 
@@ -123,8 +125,16 @@ NO_CHANGES: Final = Rules()
 
 
 def unsettable(names: Iterable[str]) -> Iterator[str]:
-    """Those of the names that no rule can set."""
-    return (name for name in names if key_of(name.encode()) in NOT_SETTABLE)
+    """Why some of the names can be set by no rule."""
+    for name in names:
+        if key_of(name.encode()) in NOT_SETTABLE:
+            yield f"{name} cannot be set: it follows from the message and its connection"
+
+
+def host_problem(host: str) -> str:
+    """Why a text cannot be a ``Host``; empty if it can, or is empty."""
+    can_be = host.isascii() and is_value(host.encode()) and not {" ", "\t"} & set(host)
+    return "" if can_be else f'"{host}" cannot be a Host'
 
 
 def drops_request_trailer(key: bytes) -> bool:

@@ -27,6 +27,16 @@ ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
     ("virtual_net", {}, "virtual_net:"),
     ("socks5", {"username": "a:b", "password": "="}, "socks5:username=a\\:b:password=\\="),
     (
+        "http2http",
+        {
+            "localAddr": "a:80",
+            "hostHeaderRewrite": "b:1",
+            "requestHeaders": {"set": {"X-A": "c:d", "X-B": ""}},
+        },
+        "http2http:localAddr=a\\:80:hostHeaderRewrite=b\\:1"
+        ":requestHeaders.set.X-A=c\\:d:requestHeaders.set.X-B= ",
+    ),
+    (
         "tls2raw",
         {"localAddr": "[::1]:25", "crtPath": "/a", "keyPath": "/b"},
         "tls2raw:localAddr=[\\:\\:1]\\:25:crtPath=/a:keyPath=/b",
@@ -57,6 +67,16 @@ class LocalPluginTests(SynchronousTestCase):
             self.assertEqual(idle, ["type"] if name == "virtual_net" else [])
             config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))
             self.assertEqual(list(cls().idle(config)), [])
+
+    def test_header_problems(self) -> None:
+        """What no header can be is told, with the key."""
+        for table, key in (
+            ({"hostHeaderRewrite": "a b"}, "hostHeaderRewrite"),
+            ({"requestHeaders": {"set": {"a b": "c"}}}, "requestHeaders.set"),
+            ({"requestHeaders": {"set": {"Host": "c"}}}, "requestHeaders.set"),
+        ):
+            options = convert({"localAddr": "a:80", **table}, PROXY_PLUGINS["https2https"])
+            self.assertEqual([problem.key for problem in options.problems()], [key])
 
     def test_keys(self) -> None:
         """Keys are spelled as in frp's files."""

@@ -1,0 +1,1 @@
+"""Tests for :mod:`relaykit.local_services.reverse_proxies`."""
