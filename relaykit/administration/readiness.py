@@ -57,4 +57,4 @@ def _client_lacks(client: RelayClient) -> Iterator[str]:
         yield f"{down} of {len(status.proxies)} proxies are not up"
     closed = sum(each.next_try is not None for each in status.visitors)
     if closed:
-        yield f"{closed} of {len(status.visitors)} visitors have no port"
+        yield f"{closed} of {len(status.visitors)} visitors are not up"

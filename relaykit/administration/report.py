@@ -97,6 +97,7 @@ def client_report(client: RelayClient, clock: IReactorTime) -> Report:
             {
                 "name": each.name,
                 "address": "" if each.listening is None else str(each.listening),
+                "local": each.local,
                 "reason": each.reason,
                 "next_try_seconds": until(each.next_try),
                 "users": each.users,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from relaykit.client.accounting import Accounting
     from relaykit.client.exchanges import ExchangeObservers
     from relaykit.client.loops import OwnConnections
+    from relaykit.client.standing_visits import StandingVisit
     from relaykit.client.type_messages import HalfMessages
     from relaykit.interfaces import (
         IDatagramAcceptor,
@@ -456,6 +457,13 @@ class VisitorHost(_Host[VisitorCommon]):
     """When the port is tried again."""
     since: float | None = field(default=None, init=False)
     """When the port was opened, or could not be for the first time."""
+    standing: StandingVisit | None = field(default=None, init=False)
+    """The standing visit of its local service, if it has one."""
+
+    def forward(self, near: IStreamLeg, far: IStreamLeg, origin: Origin) -> IFlow:
+        flow = super().forward(near, far, origin)
+        self._served(origin)
+        return flow
 
     def signal(self, body: Mapping[str, Any]) -> None:
         self._signal(self.proxy_name, self.name, body)
@@ -505,9 +513,14 @@ class VisitorHost(_Host[VisitorCommon]):
 
     def hand_over(self, visitor: str, leg: IStreamLeg, origin: Origin) -> None:
         self._client.taker(visitor, self.name).leg_accepted(leg, origin)
+        self._served(origin)
 
     def endpoint(self, origin: Origin, secret: Secret) -> IStreamClientEndpoint:
         return self._client.data_plane.endpoint(lambda: self.open_visit(origin, secret))
+
+    def _served(self, origin: Origin) -> None:
+        if self.standing is not None:
+            self.standing.served(origin)
 
     def _opened(
         self, listen: Callable[[str, int, AcceptorT], IListeningPort], acceptor: AcceptorT

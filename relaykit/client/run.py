@@ -27,6 +27,7 @@ from relaykit.interfaces import ISignalReceiver
 from relaykit.sansio.control import events
 from relaykit.sansio.control.credentials import digest
 from relaykit.sansio.control.login_proofs import PeerProof
+from relaykit.sansio.packets.headers import parse_interface
 from relaykit.sansio.service_records import domain_of
 from relaykit.values import ClientIdentity, Ended
 
@@ -179,9 +180,6 @@ class ClientRun(MultiService):
         """
         wanted = self._access.config.virtual_net
         if wanted.address:
-            # Few clients have one.
-            from relaykit.sansio.packets.headers import parse_interface
-
             own = parse_interface(wanted.address)
             self.network.virtual_network.open(own, is_gateway=wanted.gateway)
 

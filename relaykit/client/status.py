@@ -66,10 +66,12 @@ class VisitorStatus:
     :ivar users: how many of them are served at the moment.
     :ivar listening: where its users come in; None while there is no port.
     :ivar reason: why there is none, or why the last user was not served.
-    :ivar next_try: when the port is tried again; None if it is open.
+    :ivar next_try: when the port is tried again, or the local service is connected; None if it is.
     :ivar way: how users get to the proxy, where there is more than one way, in words; else empty.
-    :ivar since: when its port was opened, or could not be for the first time.
+    :ivar since: when its port was opened, or could not be for the first time; of one with a local service,
+        when that was connected, or was so no more.
     :ivar last: who came last, and what went wrong last.
+    :ivar local: the local service that it connects to the proxy, which is its one user; empty for none.
     """
 
     name: str
@@ -80,6 +82,12 @@ class VisitorStatus:
     way: str = ""
     since: float | None = None
     last: LastSeen = NOTHING_SEEN
+    local: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether users come in, or its local service is connected."""
+        return self.listening is not None or bool(self.local and self.users)
 
 
 @frozen(kw_only=True)

@@ -10,10 +10,12 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from relaykit.client.hosts import VisitorHost
 from relaykit.client.registrar import wire_name
+from relaykit.client.standing_visits import StandingVisit
 from relaykit.client.starting import GuardedServices, differing, naming, planned
 from relaykit.client.status import VisitorStatus
 from relaykit.dataplane.transforms import transformed
 from relaykit.errors import BrokenProxyType, RefusalCode, UnknownVisitorError, VisitRefusedError
+from relaykit.escaping import masked_endpoint
 from relaykit.interfaces import ILegAcceptor, ISessionFollower, IVisitableProxyType
 from relaykit.options import is_led_back
 from relaykit.sansio.control.channel_binding import Purpose
@@ -50,6 +52,18 @@ class LocalVisitor:
     configured: ConfiguredVisitor
     visitor: IVisitor
     host: VisitorHost
+    standing: StandingVisit | None = None
+
+    def end_standing(self) -> None:
+        """Ends its standing visit, if it has one."""
+        if self.standing is not None:
+            self.standing.disownServiceParent()
+
+    @property
+    def followers(self) -> Iterator[ISessionFollower]:
+        """What of it follows the session."""
+        parts: tuple[object, ...] = (self.visitor, self.standing)
+        return (each for each in parts if ISessionFollower.providedBy(each))
 
 
 class Visitors(GuardedServices):
@@ -78,11 +92,14 @@ class Visitors(GuardedServices):
         """
         gone, came = differing(self._visitors, plan), differing(plan, self._visitors)
         for name in gone:
+            self._visitors[name].end_standing()
             self.dismiss(self._visitors[name].visitor)
             self._visitors[name].host.close()
         self._visitors = dict(plan)
         for name in came:
             self.adopt(plan[name].visitor, name)
+            if (standing := plan[name].standing) is not None:
+                standing.setServiceParent(self)
         if self._online:
             for name, follower in self._followers(came):
                 self._tell(name, follower.session_started)
@@ -98,7 +115,13 @@ class Visitors(GuardedServices):
             visitor = proxy_type.make_visitor(configured.options, host)
         except Exception as error:
             raise BrokenProxyType(f'visitor "{name}": it cannot be made: {error}') from error
-        return LocalVisitor(configured, visitor, host)
+        if not common.local:
+            return LocalVisitor(configured, visitor, host)
+        if not ILegAcceptor.providedBy(visitor):
+            raise BrokenProxyType(
+                f'visitor "{name}": it takes no streams, which the local service has that it is to connect'
+            )
+        return LocalVisitor(configured, visitor, host, StandingVisit(self._client, host, visitor))
 
     @property
     def names(self) -> list[str]:
@@ -127,6 +150,7 @@ class Visitors(GuardedServices):
                 way=each.host.way,
                 since=each.host.since,
                 last=each.host.last,
+                local=masked_endpoint(each.host.common.local),
             )
             for name, each in self._visitors.items()
         )
@@ -170,9 +194,8 @@ class Visitors(GuardedServices):
 
     def _followers(self, names: Iterable[str]) -> Iterator[tuple[str, ISessionFollower]]:
         for name in names:
-            visitor = self._visitors[name].visitor
-            if ISessionFollower.providedBy(visitor):
-                yield name, visitor
+            for follower in self._visitors[name].followers:
+                yield name, follower
 
     def _tell(self, name: str, tell: Callable[[], None]) -> None:
         try:

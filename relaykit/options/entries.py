@@ -208,3 +208,8 @@ class VisitorCommon(Options, frozen=True, kw_only=True):
     bind_port: Annotated[
         ListeningPortOrOff, doc("Port to listen on; negative: no port, only what other code hands over.")
     ] = 0
+    local: Annotated[
+        str,
+        advanced(),
+        doc("A local service that is connected to the proxy at once, and again, as an endpoint string."),
+    ] = ""

@@ -55,7 +55,7 @@ class ReadinessTests(SynchronousTestCase):
             (ClientStatus(connected=True, stopping=True), ["the client is being stopped"]),
             (
                 ClientStatus(connected=True, proxies=(up, down), visitors=(visitor, closed)),
-                ["1 of 2 proxies are not up", "1 of 2 visitors have no port"],
+                ["1 of 2 proxies are not up", "1 of 2 visitors are not up"],
             ),
         ):
             client: Any = Standing(now=status)

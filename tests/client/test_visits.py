@@ -177,6 +177,15 @@ class VisitorsTests(SynchronousTestCase):
         self.assertIsNotNone(visitors.find("v"))
         self.assertIsNone(visitors.find("w"))
 
+    def test_standing_datagrams(self) -> None:
+        """A visitor that takes no streams cannot connect a local service."""
+        client: Any = SimpleNamespace(messages=no_messages())
+        types: Any = {"sudp": SUDP}
+        common = evolved(stcp_visitor(local="unix:/x").common, type="sudp")
+        visitor = ConfiguredVisitor(common, SudpVisitorOptions(secret_key=Secret("k")), "sudp")
+        error = self.assertRaises(BrokenProxyType, Visitors(client, types, "").planned, [visitor])
+        self.assertTrue(str(error).startswith('visitor "v": it takes no streams'), str(error))
+
     def test_taker(self) -> None:
         """Users go to another visitor that is there, takes streams, and does not send them back."""
 

@@ -83,7 +83,19 @@ DEVIATIONS = (
         "what stands in for the local service would be missing",
         "the plugin {}: not available yet",
         "plugin.type",
-        "c218 c248 c605 c606",
+        "c605 c606",
+    ),
+    Deviation(
+        "a visitor that leads nowhere would be found out once it runs",
+        "destinationIP is required{}",
+        "plugin.destinationIP",
+        "c218 c248",
+    ),
+    Deviation(
+        "so would one that leads to no address",
+        "invalid destination IP address {}",
+        "plugin.destinationIP",
+        "c631",
     ),
     Deviation(
         "nobody could log in, and frps ends at its start",
@@ -113,8 +125,8 @@ DEVIATIONS = (
 """Every case in which frp takes a file and relaykit does not."""
 
 TAKEN = ("c040", "c474", "c653", "c697")
-"""Files that frp refuses and relaykit takes: TOML after a byte-order mark, a virtual network whose gate is open,
-an INI file that one of TOML includes, and functions in the template of an INI file.
+"""Files that frp refuses and relaykit takes: TOML after a byte-order mark, a virtual network whose gate is
+open, an INI file that one of TOML includes, and functions in the template of an INI file.
 """
 
 

@@ -135,6 +135,7 @@ class _ClientApi:
                     ClientVisitor(
                         name=each.name,
                         listening="" if each.listening is None else str(each.listening),
+                        local=each.local,
                         reason=each.reason,
                         problem=problem_of(each.reason),
                         path=each.way,

@@ -291,10 +291,14 @@ class ClientProxy(Shape, frozen=True, kw_only=True):
 
 
 class ClientVisitor(Shape, frozen=True, kw_only=True):
-    """A visitor of a client, likewise; ``listening`` is empty while it has no port."""
+    """A visitor of a client, likewise; ``listening`` is empty while it has no port.
+
+    ``local`` is the local service that it connects to the proxy, which is its one user; empty for none.
+    """
 
     name: str
     listening: str
+    local: str
     reason: str
     problem: str
     path: str

@@ -242,7 +242,7 @@ def is_solved(problem: LastProblem, status: ClientStatus) -> bool:
         return status.connected and status.since is not None and status.since > problem.at
     return any(
         each.name == problem.proxy and each.state is RegistrationState.RUNNING for each in status.proxies
-    ) or any(each.name == problem.proxy and each.listening is not None for each in status.visitors)
+    ) or any(each.name == problem.proxy and each.is_up for each in status.visitors)
 
 
 @frozen(kw_only=True)
@@ -304,11 +304,10 @@ class StatusView:
         )
 
     def _of_visitor(self, visitor: VisitorStatus, now: float) -> EntryPoint:
-        address = "" if visitor.listening is None else str(visitor.listening)
+        address = visitor.local if visitor.listening is None else str(visitor.listening)
         reason = "nobody offers it now" if problem_of(visitor.reason) == "visit-nobody" else visitor.reason
-        is_open = visitor.listening is not None
         next_try_s = _left(visitor.next_try, now)
-        return self._entry_point(visitor.name, is_open, address, reason, visitor.way, next_try_s)
+        return self._entry_point(visitor.name, visitor.is_up, address, reason, visitor.way, next_try_s)
 
     def _entry_point(
         self, name: str, open_: bool, address: str, reason: str, way: str, asks_again_s: float | None

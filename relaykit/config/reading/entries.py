@@ -95,7 +95,15 @@ class VisitorEntry(Entry[VisitorCommon]):
     def completed(self, user: str) -> VisitorCommon:
         """Its common keys with nothing left open, checked; ``user`` is the client's own."""
         common = complete_visitor(self.common, user)
-        self.check(check_visitor(common, self.options))
+        found = check_visitor(
+            common,
+            self.options,
+            has_plugin=self.plugin is not None,
+            takes_datagrams=IDatagramProxyType.providedBy(self.type),
+        )
+        self.check(found)
+        if self.plugin is not None and self.plugin.endpoint:
+            common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
 
 

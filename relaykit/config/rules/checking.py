@@ -229,8 +229,10 @@ def check_proxy(
     return found
 
 
-def check_visitor(common: VisitorCommon, options: Options) -> Findings:
-    """Everything that is wrong or worth a warning in one visitor."""
+def check_visitor(
+    common: VisitorCommon, options: Options, *, has_plugin: bool = False, takes_datagrams: bool = False
+) -> Findings:
+    """Everything that is wrong or worth a warning in one visitor; the arguments are as with a proxy."""
     found = Findings()
     for key, value in (("name", common.name), ("serverName", common.server_name)):
         if not value:
@@ -239,8 +241,21 @@ def check_visitor(common: VisitorCommon, options: Options) -> Findings:
     found.add(_too_long({"serverName": common.server_name}, common.server_user))
     if common.bind_port == 0:
         found.add((Problem("bindPort", "must be given; -1 opens no port"),))
+    found.add(_standing_problems(common, has_plugin, takes_datagrams))
     found.add(nested_problems(options))
     return found
+
+
+def _standing_problems(common: VisitorCommon, has_plugin: bool, takes_datagrams: bool) -> Iterator[Problem]:
+    """Why a local service cannot be connected to what a visitor visits."""
+    key = "local" if common.local else "plugin"
+    if common.local and has_plugin:
+        yield Problem(key, "cannot be given together with plugin")
+    elif common.local and (reason := endpoint_problem(common.local)):
+        yield Problem(key, f'"{masked_endpoint(common.local)}" is not an endpoint: {reason}')
+    elif (common.local or has_plugin) and (takes_datagrams or _leads_to_datagrams(common.local)):
+        kind = f"visitors of type {common.type}" if takes_datagrams else "udp: services"
+        yield Problem(key, f"{kind} take datagrams, and what is connected here are streams")
 
 
 def _too_long(names: Mapping[str, str], user: str = "") -> Iterator[Problem]:

@@ -35,6 +35,7 @@ from relaykit.options import (
     secret,
 )
 from relaykit.plugins import Carriers
+from relaykit.sansio.packets.headers import parse_interface
 from relaykit.sansio.service_records import is_service_name
 from relaykit.values import NO_SECRET, Secret
 
@@ -198,9 +199,6 @@ class VirtualNet(Options, frozen=True, kw_only=True):
     def problems(self) -> Iterable[Problem]:
         if not self.address:
             return
-        # Few clients have one.
-        from relaykit.sansio.packets.headers import parse_interface
-
         try:
             parse_interface(self.address)
         except ValueError as error:

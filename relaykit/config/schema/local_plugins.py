@@ -9,6 +9,7 @@ import msgspec
 
 from relaykit.options import Options, Problem, doc, secret
 from relaykit.sansio.http.rewriting import HeaderRules, host_problem, unsettable
+from relaykit.sansio.packets.headers import parse_destination
 from relaykit.values import NO_SECRET, Secret
 
 if TYPE_CHECKING:
@@ -204,6 +205,19 @@ class VirtualNetVisitorPlugin(LocalPlugin, frozen=True, kw_only=True):
         default="", name="destinationIP"
     )
 
+    @property
+    def endpoint(self) -> str:
+        return endpoint_string("virtual_net", destinationIP=self.destination_ip)
+
+    def problems(self) -> Iterable[Problem]:
+        try:
+            parse_destination(self.destination_ip)
+        except ValueError as error:
+            yield Problem("destinationIP", str(error))
+
+    def idle(self, config: ClientConfig) -> Iterable[Problem]:
+        return _idle_without_address(config)
+
 
 _QUOTED = str.maketrans({letter: f"\\{letter}" for letter in "\\:="})
 
@@ -221,7 +235,7 @@ def _required(key: str, value: str) -> Iterable[Problem]:
 
 def _idle_without_address(config: ClientConfig) -> Iterable[Problem]:
     if not config.virtual_net.address:
-        yield Problem("type", "there is no virtual network without virtualNet.address: nobody is served")
+        yield Problem("type", "there is no virtual network without virtualNet.address: it leads nowhere")
 
 
 PROXY_PLUGINS: Mapping[str, type[LocalPlugin]] = {

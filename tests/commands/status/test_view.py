@@ -151,6 +151,10 @@ class StatusViewTests(SynchronousTestCase):
         """A visitor is open once it listens."""
         closed = self.entry_point(ClientStatus(visitors=(VisitorStatus(name="v"),)), leads_to={"v": "db"})
         self.assertEqual(closed, EntryPoint(name="v", leads_to="db"))
+        for users in (0, 1):
+            standing = VisitorStatus(name="v", local="virtual_net:", users=users)
+            point = self.entry_point(ClientStatus(visitors=(standing,)))
+            self.assertEqual((point.open, point.where), (bool(users), "virtual_net:"))
         listening = VisitorStatus(name="v", listening=Address("127.0.0.1", 5432), way="a direct path")
         opened = self.entry_point(ClientStatus(visitors=(listening,)))
         self.assertEqual((opened.open, opened.where, opened.way), (True, "127.0.0.1:5432", "a direct path"))

@@ -105,6 +105,17 @@ class EntryTests(SynchronousTestCase):
             (found,) = reading.reader.report.problems
             self.assertEqual(found.key, f"proxies[0].plugin.{problem}")
 
+    def test_virtual_net(self) -> None:
+        """The plugins of both ends are local services; a visitor's names where its packets go."""
+        reading = entries()
+        (proxy,) = reading.proxies([{"name": "a", "type": "tcp", "plugin": {"type": "virtual_net"}}])
+        self.assertEqual(proxy.completed("").local, "virtual_net:")
+        table = {"name": "v", "type": "stcp", "serverName": "s", "secretKey": "k", "bindPort": -1}
+        plugin = {"type": "virtual_net", "destinationIP": "10.0.0.2"}
+        (visitor,) = reading.visitors([{**table, "plugin": plugin}])
+        self.assertEqual(visitor.completed("").local, "virtual_net:destinationIP=10.0.0.2")
+        self.assertEqual(problems(reading), [])
+
     def test_visitors(self) -> None:
         """A visitor has a type that can be visited."""
         reading = entries()

@@ -376,3 +376,20 @@ class ProxyTests(SynchronousTestCase):
         for port in (9000, -1):
             common = VisitorCommon(name="v", server_name="s", bind_port=port)
             self.assertEqual(keys(check_visitor(common, Plain())), [])
+
+    def test_standing_visitor(self) -> None:
+        """A visitor may connect one local service of streams, in place of one that a plugin stands for."""
+        for local, has_plugin, takes_datagrams, wrong in (
+            ("unix:/run/app.sock", False, False, ""),
+            ("virtual_net:destinationIP=10.0.0.2", False, False, ""),
+            ("", True, False, ""),
+            ("", False, True, ""),
+            ("unix:/run/app.sock", True, False, "local"),
+            ("nonsense", False, False, "local"),
+            ("udp:127.0.0.1:53", False, False, "local"),
+            ("unix:/run/app.sock", False, True, "local"),
+            ("", True, True, "plugin"),
+        ):
+            common = VisitorCommon(name="v", server_name="s", bind_port=-1, local=local)
+            found = check_visitor(common, Plain(), has_plugin=has_plugin, takes_datagrams=takes_datagrams)
+            self.assertEqual(keys(found), [wrong] * bool(wrong), local)

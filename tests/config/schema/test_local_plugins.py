@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.config.schema import ClientConfig, VirtualNet
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
-from relaykit.options import convert, option_fields
+from relaykit.options import Problem, convert, option_fields
 
 REQUIRED = {
     "unix_domain_socket": "unixPath",
@@ -49,11 +49,25 @@ class LocalPluginTests(SynchronousTestCase):
 
     def test_required(self) -> None:
         """Each plugin asks for what frp's asks for, and no other key."""
-        for name, cls in {**PROXY_PLUGINS, **VISITOR_PLUGINS}.items():
+        for name, cls in PROXY_PLUGINS.items():
             expected = [REQUIRED[name]] if name in REQUIRED else []
             self.assertEqual([problem.key for problem in cls().problems()], expected, name)
             if expected:
                 self.assertEqual(list(convert({expected[0]: "x"}, cls).problems()), [])
+
+    def test_destination(self) -> None:
+        """A visitor leads to one address, of either kind, which frp asks for once it runs."""
+        for text, wrong in (
+            ("", "destinationIP is required"),
+            ("x", "invalid destination IP address [x]"),
+            ("10.0.0.2/24", "invalid destination IP address [10.0.0.2/24]"),
+            ("10.0.0.2", ""),
+            ("fd86::2", ""),
+        ):
+            plugin = convert({"destinationIP": text}, VISITOR_PLUGINS["virtual_net"])
+            expected = [Problem("destinationIP", wrong)] if wrong else []
+            self.assertEqual(list(plugin.problems()), expected)
+        self.assertEqual(plugin.endpoint, "virtual_net:destinationIP=fd86\\:\\:2")
 
     def test_endpoints(self) -> None:
         """Each plugin that is there is an endpoint, whatever is in its keys."""
@@ -62,7 +76,7 @@ class LocalPluginTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """Only the virtual network wants something of the client, its address, and says where that lacks."""
-        for name, cls in PROXY_PLUGINS.items():
+        for name, cls in (*PROXY_PLUGINS.items(), *VISITOR_PLUGINS.items()):
             idle = [each.key for each in cls().idle(ClientConfig())]
             self.assertEqual(idle, ["type"] if name == "virtual_net" else [])
             config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))

@@ -25,7 +25,7 @@ const PROXIES = [
 const VISITORS = [
   { title: "Name", show: (each) => html`<a href=${to("entry", "visitors", each.name)}>${each.name}</a>` },
   { title: "Type", show: (each) => each.type },
-  { title: "Port", show: (each) => html`<span><code>${each.listening || "–"}</code>${why(each)}</span>` },
+  { title: "Port", show: (each) => html`<span><code>${each.listening || each.local || "–"}</code>${why(each)}</span>` },
   { title: "Path", show: (each) => each.path || "relay" },
   { title: "From", show: source },
   { title: "Users", show: (each) => count(each.users), kind: "number" },

@@ -28,7 +28,7 @@ export function Entry({ parts }) {
     <div class="actions"><a class="button" href=${to("edit", list, name)}>Edit it</a></div>`;
   const isStored = found.source === "store";
   const path = `../api/store/${list}/${encodeURIComponent(name)}`;
-  const actions = html`<div class="actions"><${Badge} state=${found.state || (found.listening ? "online" : "offline")} />
+  const actions = html`<div class="actions"><${Badge} state=${found.state || (found.listening || (found.local && found.users) ? "online" : "offline")} />
     ${isStored && html`<a class="button" href=${to("edit", list, name)}>Edit</a>
       <${Confirm} label="Delete" title=${`Delete this ${kind}?`} act=${() => ask(path, { method: "DELETE" })} done=${() => { location.hash = to("proxies"); }}>
         It is taken out of the store, and its users are let go.<//>`}</div>`;
@@ -38,7 +38,7 @@ export function Entry({ parts }) {
     ${found.reason && html`<${Wrong} text=${`${found.reason}${found.nextTryS != null ? `; tried again in ${span(found.nextTryS)}` : ""}`} id=${found.problem} />`}
     <div class="figures">
       <${Figure} label="Users" value=${count(found.users)} />
-      <${Figure} label=${kind === "proxy" ? "Users reach it at" : "Port"} value=${html`<code>${found.address || found.listening || "–"}</code>`} />
+      <${Figure} label=${kind === "proxy" ? "Users reach it at" : "Port"} value=${html`<code>${found.address || found.listening || found.local || "–"}</code>`} />
       <${Figure} label="Path" value=${found.path || "relay"} />
       <${Figure} label="From" value=${isStored ? "edited here" : "the file"} />
     </div>
