@@ -15,10 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.schema.server import HTTP_PLUGIN_OPERATIONS
 from relaykit.sansio.http_plugins import (
     Answer,
+    Place,
     User,
+    changed_login,
+    changed_proxy,
     question,
     read_answer,
-    target,
     to_close_proxy,
     to_login,
     to_new_proxy,
@@ -78,8 +80,36 @@ class QuestionTests(SynchronousTestCase):
     def test_target(self) -> None:
         """The URL is the recorded one; an address without a scheme is asked over HTTP."""
         path = _records("requests")[0]["request"].split()[1]
-        self.assertEqual(target("h:1", "/handler", "Login"), f"http://h:1{path}")
-        self.assertEqual(target("https://h", "/p", "Ping"), "https://h/p?op=Ping&version=0.1.0")
+        place = Place.of("h:1", "/handler")
+        self.assertEqual(place.url("Login"), f"http://h:1{path}")
+        self.assertEqual((str(place), place.authorization), ("http://h:1", ""))
+        place = Place.of("https://[::1]", "/p")
+        self.assertEqual(place.url("Ping"), "https://[::1]/p?op=Ping&version=0.1.0")
+        self.assertEqual(str(place), "https://[::1]:443")
+
+    def test_password(self) -> None:
+        """A user and a password are no part of the URL, and show nowhere."""
+        place = Place.of("http://me:s%65same%3A@h", "/hush")
+        self.assertEqual(place.authorization, "Basic bWU6c2VzYW1lOg==")
+        self.assertEqual((place.host, place.port, place.url("Ping")[:14]), ("h", 80, "http://h/hush?"))
+        for shown in (repr(place), str(place)):
+            self.assertNotIn("hush", shown)
+            self.assertNotIn("me", shown)
+
+    def test_no_place(self) -> None:
+        """What no URL begins with is told, without showing it."""
+        for addr, path, why in (
+            ("", "/p", "no host"),
+            ("h:0", "", "no port"),
+            ("h:70000", "", "no host:port"),
+            ("h:9000", "handler", "no host:port"),
+            ("[::1", "", "no host:port"),
+            ("h", "/a b", "characters"),
+            ("hällo", "", "characters"),
+            ("h", "/a\r\nX: y", "characters"),
+            ("h", "/#a", '"#"'),
+        ):
+            self.assertIn(why, str(self.assertRaises(ValueError, Place.of, addr, path)))
 
     def test_secrets(self) -> None:
         """What clients and plugins say in confidence shows in no representation."""
@@ -120,3 +150,40 @@ class AnswerTests(SynchronousTestCase):
             read_answer(200, body)
         except MalformedMessage:
             return
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+_KEYS = st.sampled_from(["user", "metas", "pool_count", "proxy_name", "proxy_type", "remote_port", "x"])
+
+
+class ChangeTests(SynchronousTestCase):
+    """What plugins want to be dealt with."""
+
+    def test_login(self) -> None:
+        """What is left out is empty, and what nobody knows is ignored."""
+        login = changed_login({"User": "ann", "metas": {"a": "b"}, "pool_count": 2, "client_address": "x"})
+        self.assertEqual((login.user, login.metas, login.pool_count), ("ann", {"a": "b"}, 2))
+        self.assertEqual(changed_login({}), Login())
+
+    def test_proxy(self) -> None:
+        """The fields are those that travel; an absent type is frp's default."""
+        content = {"user": {"user": "ann"}, "proxy_name": "web", "Remote_Port": 6001, "sk": None}
+        self.assertEqual(changed_proxy(content, "web", "tcp"), {"remote_port": 6001})
+
+    def test_other_proxy(self) -> None:
+        """One with another name or type is refused."""
+        for content in ({}, {"proxy_name": "other"}, {"proxy_name": "web", "proxy_type": "udp"}):
+            self.assertRaises(MalformedMessage, changed_proxy, content, "web", "tcp")
+
+    @given(st.dictionaries(_KEYS | st.text(), _JSON, max_size=4))
+    def test_junk(self, content: dict[str, Any]) -> None:
+        """Whatever an answer contains is a change, or malformed."""
+        for change in (changed_login, lambda junk: changed_proxy(junk, "web", "tcp")):
+            try:
+                change(content)
+            except MalformedMessage:
+                continue
