@@ -151,6 +151,12 @@ class RefusedByPolicy(RefusedError):
         super().__init__(RefusalCode.POLICY, text or "refused by a policy of the server")
 
 
+class NoPluginAnswer(RelaykitError):
+    """A plugin over HTTP has not answered, or not so that it counts; the text says why."""
+
+    problem = "http-plugin"
+
+
 class RendezvousRefusedError(RefusedError):
     """The server does not let a visitor meet the proxy's client."""
 

@@ -85,7 +85,8 @@ class ProxyClosed:
 class UserRequest:
     """Somebody has connected to a proxy of streams, or visits it; nothing of this can be changed.
 
-    Nobody is asked about users of HTTP routes, who share connections, nor about datagrams.
+    Nobody is asked about users of HTTP routes, who share connections, nor about those whose datagrams come to
+    a port of the server; a visitor of datagrams is one user, whoever sends some through it.
     """
 
     client: ClientIdentity

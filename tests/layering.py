@@ -200,6 +200,10 @@ LAYERS: Mapping[str, Layer] = {
             *_VOCABULARY,
         ),
     ),
+    "policies": Layer(
+        "the policies that are built in, on the same seam as foreign ones",
+        ("config", "dataplane", "sansio", *_VOCABULARY),
+    ),
     "config": Layer(
         "configuration files into checked options",
         ("plugins", "sansio", *_VOCABULARY),

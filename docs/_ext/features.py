@@ -41,6 +41,7 @@ _BY_KEYS = (
     ("tunnels with nothing but ssh (``sshTunnelGateway``)", "sshTunnelGateway.bindPort"),
     ("the virtual network (``virtualNet``)", "virtualNet.address"),
     ("limits of ports (``allowPorts``, ``maxPortsPerClient``)", "maxPortsPerClient"),
+    ("plugins over HTTP (``httpPlugins``)", "httpPlugins"),
 )
 """What frp has that is no proxy type and no carrier, each with a key that it needs."""
 

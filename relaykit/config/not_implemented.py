@@ -39,7 +39,7 @@ class Unavailable:
         return value not in (default, type(value)())
 
 
-SERVER_KEYS: Sequence[Unavailable] = (Unavailable("httpPlugins", "plugins over HTTP", refused=True),)
+SERVER_KEYS: Sequence[Unavailable] = ()
 """Of a server's file."""
 
 CLIENT_KEYS: Sequence[Unavailable] = ()

@@ -102,6 +102,13 @@ PROGRAMS: Final[Mapping[str, KnownProblem]] = {
         "is no answer; what it was asked about is refused.",
         "Have its package mended, or take its table out of [policies] in the server's file.",
     ),
+    "http-plugin": KnownProblem(
+        "A plugin over HTTP does not answer",
+        "A plugin of the server's file ([[httpPlugins]]) cannot be reached, takes too long, or answers what "
+        "is no answer; what it is asked about is refused meanwhile.",
+        "See that it runs at its addr, answers with status 200 and JSON within seconds, and says reject, "
+        "unchange or content; where it is https, that this system trusts its certificate.",
+    ),
     "store-file": KnownProblem(
         "The store cannot be written",
         "A proxy or visitor was to be kept, changed or deleted while the client runs, and the file of the "

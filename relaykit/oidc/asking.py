@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, readBody
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.forward_proxies import dial_through
+from relaykit.dataplane.http_client import WholeBody
 from relaykit.dataplane.poller import ReactorPoller
 from relaykit.dataplane.protocols import LegEndpoint
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
@@ -26,7 +27,7 @@ from relaykit.sansio.forward_proxies.urls import ForwardProxy, Scheme, parse_pro
 from relaykit.values import NO_SECRET, Address, Secret
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IConsumer, IProtocolFactory
+    from twisted.internet.interfaces import IProtocolFactory
 
     from relaykit.interfaces import IStreamLeg
 
@@ -150,31 +151,9 @@ async def _exchange(
     reactor: Any, connections: _Connections, method: bytes, url: str, headers: Headers, body: bytes
 ) -> tuple[int, bytes]:
     agent = Agent.usingEndpointFactory(reactor, connections)
-    producer = _Form(body) if body else None
+    producer = WholeBody(body) if body else None
     response = await agent.request(method, url.encode("ascii"), headers, producer)
     return int(response.code), bytes(await readBody(response))
-
-
-@implementer(IBodyProducer)
-class _Form:
-    """A body that is written at once."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """All of it is written already."""
-
-    def resumeProducing(self) -> None:
-        """Likewise."""
-
-    def stopProducing(self) -> None:
-        """Likewise."""
 
 
 def _place(url: str) -> str:

@@ -79,7 +79,10 @@ if TYPE_CHECKING:
     from relaykit.server.observers import Observers
     from relaykit.state import StateDirectory
 
-__all__ = ["Composition", "ServerParts", "wall_clock"]
+__all__ = ["HTTP_POLICY", "Composition", "ServerParts", "wall_clock"]
+
+HTTP_POLICY = "http"
+"""The policy that each table of ``[[httpPlugins]]`` is one of."""
 
 
 @implementer(IServerHost)
@@ -551,11 +554,13 @@ class Composition:
         )
 
     def _policies(self) -> ServerPolicies:
-        """The policies of the file, at work, in its order."""
-        installed = Policies.installed() if self.policies else Policies()
+        """The policies of the file, at work, in its order; frp's plugins over HTTP come last."""
+        wanted = [(name, name, options) for name, options in self.policies.items()]
+        wanted += [(each.shown_name, HTTP_POLICY, each) for each in self.config.http_plugins]
+        installed = Policies.installed() if wanted else Policies()
         judges = [
-            NamedJudge(name, installed.get(name).make_judge(options, self.reactor))
-            for name, options in self.policies.items()
+            NamedJudge(name, installed.get(policy).make_judge(options, self.reactor))
+            for name, policy, options in wanted
         ]
         return ServerPolicies(judges, self.reactor)
 

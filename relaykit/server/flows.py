@@ -243,7 +243,7 @@ class UserFlow(ProxyFlow):
         super().on_unserved(error)
 
     def _want_work(self) -> None:
-        asked = self._asked = None if self._is_lane else self.proxy.admit(self.origin)
+        asked = self._asked = self.proxy.admit(self.origin)
         if asked is None:
             super()._want_work()
         else:

@@ -68,10 +68,10 @@ DEVIATIONS = (
         "a host that cannot be one would fail at its first use", "must be a host", "", "c536 c569 c574"
     ),
     Deviation(
-        "a program that decides who may come in would not be asked",
-        "plugins over HTTP: not available yet",
-        "httpPlugins",
-        "c152 c171 c666",
+        "a plugin that is nowhere would be found out when the first client comes",
+        "names no host{}",
+        "].addr",
+        "c171",
     ),
     Deviation(
         "a gate that is not there would be found out at the start",

@@ -33,7 +33,10 @@ class AvailabilityTests(SynchronousTestCase):
             http_plugins=(HttpPlugin(name="p"),),
             web_server=WebServerConfig(port=7500, user="u"),
         )
-        keys = [*SERVER_KEYS, Unavailable("webServer.user", "users of pages")]
+        keys = [
+            Unavailable("httpPlugins", "plugins over HTTP", refused=True),
+            Unavailable("webServer.user", "users of pages"),
+        ]
         found = availability_findings(config, keys)
         self.assertEqual(found.unavailable, [Problem("httpPlugins", "plugins over HTTP: not available yet")])
         self.assertEqual([each.key for each in found.warnings], ["webServer.user"])

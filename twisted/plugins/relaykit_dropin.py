@@ -1,9 +1,9 @@
-"""What relaykit adds to Twisted: proxy types, carriers, local services, two programs for twist and twistd."""
+"""What relaykit adds to Twisted: types of proxies, carriers, policies, local services, and two programs."""
 
 from twisted.application.service import ServiceMaker
 
 from relaykit.local_services.parsing import LocalServiceParser
-from relaykit.plugins import CarrierReference, ProxyTypeReference
+from relaykit.plugins import CarrierReference, PolicyReference, ProxyTypeReference
 
 tcp = ProxyTypeReference("tcp", "relaykit.proxies.tcp", commands=("tcp",))
 http = ProxyTypeReference("http", "relaykit.proxies.http", commands=("http",))
@@ -24,6 +24,8 @@ websocket_carrier = CarrierReference("websocket", "relaykit.carriers.websocket")
 wss_carrier = CarrierReference("wss", "relaykit.carriers.wss")
 kcp_carrier = CarrierReference("kcp", "relaykit.carriers.kcp.carrier")
 quic_carrier = CarrierReference("quic", "relaykit.carriers.quic.carrier")
+
+http_policy = PolicyReference("http", "relaykit.policies.http.policy")
 
 http_proxy_service = LocalServiceParser("http_proxy", "relaykit.local_services.http_proxy")
 socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")

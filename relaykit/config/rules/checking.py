@@ -7,11 +7,11 @@ command line alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
-from relaykit.config.schema import ClientConfig, ClientTls, ServerConfig, ServerTls
+from relaykit.config.schema import ClientConfig, ClientTls, HttpPlugin, ServerConfig, ServerTls
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem, is_loopback
 from relaykit.config.schema.auth import Auth, TokenSource
 from relaykit.config.schema.sections import WebServerConfig, choice_problems
@@ -96,6 +96,7 @@ def check_server(
     found.warn(_known_passwords(config.web_server))
     found.warn(_idle_profiling(config.web_server))
     found.add(_port_problems(config))
+    found.warn(_idle_plugins(config.http_plugins))
     found.warn(
         _idle_limits(
             {
@@ -134,6 +135,13 @@ def check_client(
     found.warn(_idle_profiling(config.web_server))
     _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
+
+
+def _idle_plugins(plugins: Sequence[HttpPlugin]) -> Iterator[Problem]:
+    """Plugins that are asked about nothing."""
+    for position, each in enumerate(plugins):
+        if not each.ops:
+            yield Problem(f"httpPlugins[{position}].ops", "is empty: the plugin is asked about nothing")
 
 
 def _known_passwords(config: WebServerConfig) -> Iterator[Problem]:

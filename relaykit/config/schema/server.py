@@ -33,7 +33,10 @@ from relaykit.options import (
     doc,
     effect,
     file,
+    secret,
 )
+from relaykit.sansio.http_plugins import Place
+from relaykit.values import NO_SECRET, Secret
 
 __all__ = [
     "CONSOLE",
@@ -97,17 +100,43 @@ class HttpPlugin(Options, frozen=True, kw_only=True):
     """A web service that is asked before the server does something."""
 
     name: Annotated[str, doc("Name for the log.")] = ""
-    addr: Annotated[str, doc("host:port, or the beginning of a URL.")] = ""
-    path: Annotated[str, doc("Path that is appended to addr.")] = ""
+    addr: Annotated[
+        Secret,
+        secret(optional=True),
+        doc(
+            "host:port, or the beginning of a URL; may have a user and a password: http://user:password@host."
+        ),
+    ] = NO_SECRET
+    path: Annotated[
+        Secret, secret(optional=True), doc("Path that is appended to addr; begins with a slash.")
+    ] = NO_SECRET
     ops: Annotated[
         tuple[str, ...],
         doc("Operations to ask about: Login, NewProxy, CloseProxy, Ping, NewWorkConn, NewUserConn."),
     ] = ()
-    tls_verify: Annotated[bool, doc("Verifies the service's certificate.")] = False
+    tls_verify: Annotated[
+        bool, doc("Verifies the service's certificate by the authorities that this system trusts.")
+    ] = True
+
+    @property
+    def shown_name(self) -> str:
+        """What to call it in the log: its name, or where it is, without anything secret."""
+        return self.name or str(self._place)
+
+    @property
+    def _place(self) -> Place:
+        return Place.of(self.addr.reveal(), self.path.reveal())
 
     def problems(self) -> Iterable[Problem]:
         for operation in self.ops:
             yield from choice_problems("ops", operation, HTTP_PLUGIN_OPERATIONS)
+        if self.path and not self.path.reveal().startswith("/"):
+            yield Problem("path", "must begin with a slash")
+            return
+        try:
+            str(self._place)
+        except ValueError as error:
+            yield Problem("addr", str(error))
 
 
 class SshTunnelGateway(Options, frozen=True, kw_only=True):

@@ -5,7 +5,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.carriers.quic import carrier as quic_carrier
+from relaykit.config.not_implemented import Unavailable
 from relaykit.config.problems import Findings
+from relaykit.config.rules import checking
 from relaykit.config.rules.checking import (
     TOKEN_SOURCE_EXEC,
     check_client,
@@ -72,7 +74,7 @@ class ServerTests(SynchronousTestCase):
         config = ServerConfig(
             log=ServerLogConfig(level="x"),
             web_server=WebServerConfig(tls=WebServerTls(cert_file="c")),
-            http_plugins=(HttpPlugin(), HttpPlugin(ops=("x",))),
+            http_plugins=(HttpPlugin(addr=Secret("h:1")), HttpPlugin(addr=Secret("h:1"), ops=("x",))),
         )
         found = [problem.key for problem in nested_problems(config)]
         self.assertEqual(found, ["httpPlugins[1].ops", "log.level", "webServer.tls.keyFile", "auth.token"])
@@ -130,12 +132,17 @@ class ServerTests(SynchronousTestCase):
 
     def test_unavailable(self) -> None:
         """What is not available is kept apart from what is wrong, and not warned about as well."""
-        found = check_server(
-            ServerConfig(auth=TOKEN, http_plugins=(HttpPlugin(name="p", addr="127.0.0.1:1"),), web_server=WEB)
-        )
+        self.patch(checking, "SERVER_KEYS", (Unavailable("kcpBindPort", "KCP", refused=True),))
+        found = check_server(ServerConfig(auth=TOKEN, kcp_bind_port=1, web_server=WEB))
         self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
-        self.assertEqual([problem.key for problem in found.unavailable], ["httpPlugins"])
+        self.assertEqual([problem.key for problem in found.unavailable], ["kcpBindPort"])
         self.assertEqual(found.warnings, [])
+
+    def test_idle_plugin(self) -> None:
+        """A plugin that is asked about nothing is warned about."""
+        plugins = (HttpPlugin(addr=Secret("h:1"), ops=("Login",)), HttpPlugin(addr=Secret("h:1")))
+        found = check_server(ServerConfig(auth=TOKEN, http_plugins=plugins))
+        self.assertEqual((keys(found), [each.key for each in found.warnings]), ([], ["httpPlugins[1].ops"]))
 
     def test_known_password(self) -> None:
         """A password that everybody knows is warned about where others reach the web server."""

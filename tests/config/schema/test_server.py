@@ -15,6 +15,7 @@ from relaykit.config.schema import (
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import Options, ProxyCommon, VisitorCommon, option_fields, options_class
 from relaykit.plugins import ProxyTypes
+from relaykit.values import Secret
 
 
 def tables(cls: type[Options]) -> list[type[Options]]:
@@ -63,7 +64,7 @@ class SchemaTests(SynchronousTestCase):
         """Defaults are right by themselves."""
         for program in (ServerConfig, ClientConfig):
             for table in tables(program):
-                if table.__name__ not in ("WebServerTls", "TokenSource", "PortRange"):
+                if table.__name__ not in ("WebServerTls", "TokenSource", "PortRange", "HttpPlugin"):
                     self.assertEqual(list(table().problems()), [], table)
 
     def test_limits(self) -> None:
@@ -88,7 +89,19 @@ class SchemaTests(SynchronousTestCase):
 
     def test_http_plugin(self) -> None:
         """Operations are spelled exactly so."""
-        self.assertEqual([each.key for each in HttpPlugin(ops=("Login", "login")).problems()], ["ops"])
+        plugin = HttpPlugin(addr=Secret("h:1"), ops=("Login", "login"))
+        self.assertEqual([each.key for each in plugin.problems()], ["ops"])
+
+    def test_http_plugin_place(self) -> None:
+        """A plugin has a place; its certificate is verified unless the file says otherwise."""
+        for addr, path, key in (("", "", "addr"), ("h:x", "/p", "addr"), ("h:1", "p", "path")):
+            plugin = HttpPlugin(addr=Secret(addr), path=Secret(path))
+            self.assertEqual([each.key for each in plugin.problems()], [key])
+        plugin = HttpPlugin(addr=Secret("https://me:sesame@h"), path=Secret("/hush"))
+        self.assertEqual((list(plugin.problems()), plugin.tls_verify), ([], True))
+        self.assertEqual((plugin.shown_name, HttpPlugin(name="n").shown_name), ("https://h:443", "n"))
+        self.assertNotIn("sesame", repr(plugin))
+        self.assertNotIn("hush", repr(plugin))
 
 
 class StunTests(SynchronousTestCase):
