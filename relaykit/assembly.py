@@ -85,7 +85,6 @@ LoadedT = TypeVar("LoadedT", LoadedServer, LoadedClient)
 class RoleFiles:
     """The files that a role is read from, and how.
 
-    :ivar stored: whether a client's store is read; one that runs has it.
     :ivar folder: what relative paths start from, those in the files too; empty for the current one.
     :ivar state_dir: comes before what the configuration says; empty for that.
     :ivar token_file: likewise.
@@ -98,7 +97,6 @@ class RoleFiles:
     state_dir: str = ""
     token_file: str = ""
     folder: str = ""
-    stored: bool = True
 
 
 @frozen(kw_only=True)
@@ -305,9 +303,7 @@ def load_files(files: RoleFiles, text: str | None = None) -> LoadedClient:
 
     :raises ConfigurationProblems: it cannot be used.
     """
-    return load_client(
-        files.config, types=ProxyTypes.installed(), text=text, stored=files.stored, **_reading(files)
-    )
+    return load_client(files.config, types=ProxyTypes.installed(), text=text, **_reading(files))
 
 
 def with_absolute_paths(loaded: LoadedT, folder: str) -> LoadedT:

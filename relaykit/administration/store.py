@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
@@ -61,17 +61,16 @@ def store_routes(client: RelayClient, reactor: Any) -> Iterator[Route]:
         yield route(method="DELETE", path=f"{path}/{{name}}", handler=api.delete)
 
 
-@define
+@frozen
 class _Writer:
     """Writes the file of a store, and overwrites nothing that somebody else has written meanwhile."""
 
     _write: BlockingCall
-    _written: FileState | None = field(default=None, init=False)
 
     log = Logger()
 
-    async def __call__(self, store: Store) -> None:
-        """Has a store be on the disk, and nothing else changed.
+    async def __call__(self, store: Store, seen: FileState | None) -> FileState:
+        """Has a store be on the disk, in place of the file that is known so, and nothing else changed.
 
         :raises CallFailed: the file is as it was.
         """
@@ -82,13 +81,12 @@ class _Writer:
                 f"failed to persist: the store would have more than {MOST_BYTES} bytes",
             )
         try:
-            seen = self._written or store.seen
-            self._written = await self._write(partial(_replace, Path(store.path), content, seen))
+            return await self._write(partial(_replace, Path(store.path), content, seen))
         except _ChangedByOthers as error:
             raise self._failed(
                 store,
-                "another program has changed it, or another client has the same store; restart this client "
-                "to begin with what is there, and give each client a store of its own",
+                "another program has changed it, or another client has the same store: relaykit reload has this "
+                "client go on with what is there; give each client a store of its own",
             ) from error
         except OSError as error:
             raise self._failed(store, (error.strerror or str(error)).lower()) from error

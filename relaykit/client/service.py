@@ -176,15 +176,17 @@ class RelayClient(MultiService):
         return reloaded
 
     async def _reloaded(self, loaded: LoadedClient, token: Secret) -> Changes[ClientConfig]:
-        found = changes(self._config, loaded.config)
-        loaded, store = self._beside_store(loaded), self.store
+        found, read = changes(self._config, loaded.config), loaded
+        loaded, store = self._beside_store(read), self.store
         if found.keys[Effect.AT_LOGIN] or token != self._token:
             self._check(loaded.proxies, loaded.visitors)
             await self._log_in_anew(found.config, token)
         # A new session begins with what it is for.
         if self.store is not store:
-            loaded = self._beside_store(loaded)
+            loaded = self._beside_store(read)
         self.update(loaded.proxies, loaded.visitors)
+        if loaded.store is read.store:
+            self.keeping.begin_anew()
         self._config, self._token, self._loaded = found.config, token, loaded
         return found
 
@@ -199,12 +201,15 @@ class RelayClient(MultiService):
         return self._loaded.store
 
     def _beside_store(self, loaded: LoadedClient) -> LoadedClient:
-        """What files say now, with what is kept, whatever is in the file of the store.
+        """What files say now, with what is kept: by the file of the store where another program has changed
+        it, and else by this client, which may have changed it since the files were read.
 
         :raises ConfigurationProblems: an entry of the store cannot be used beside them.
         """
-        store = self._loaded.store
+        store, read = self._loaded.store, loaded.store
         if store is None or loaded.definitions is None:
+            return loaded if read is None else loaded.without_store()
+        if read is not None and read.path == store.path and self.keeping.is_of_others(read):
             return loaded
         return loaded.with_store(store.read_again(loaded.definitions))
 

@@ -86,7 +86,7 @@ def run_client(context: CommandContext, **files: Any) -> int:
 
 
 def _read_again(chosen: RoleFiles, strict: bool | None) -> ClientAssembly:
-    return read_client(evolve(chosen, strict=chosen.strict if strict is None else strict, stored=False))
+    return read_client(chosen if strict is None else evolve(chosen, strict=strict))
 
 
 def _files(

@@ -93,6 +93,11 @@ class LoadedClient:
         default=((), ()), eq=False, repr=False
     )
 
+    def without_store(self) -> LoadedClient:
+        """The same with what is in the files alone."""
+        proxies, visitors = self.of_files
+        return evolve(self, proxies=proxies, visitors=visitors, store=None)
+
     def with_store(self, store: Store) -> LoadedClient:
         """The same with what is kept now, which was read beside these files."""
         proxies, visitors = self.of_files
@@ -147,7 +152,7 @@ def load_client(
     """Reads a client's file, the files it includes, and its store; see :func:`load_server`.
 
     ``text`` is what counts as the content of the file, which is not read then.  Without ``stored``, what is
-    in the store is left out: a client that runs has it.
+    in the store is left out: some want to know of the file alone.
 
     :raises ConfigurationProblems: a file cannot be read or used, with every reason.
     """

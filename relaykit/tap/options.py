@@ -70,7 +70,7 @@ class RoleOptions(usage.Options):
 
         def read_again(strict: bool | None) -> ServerAssembly | ClientAssembly:
             now = files.strict if strict is None else strict
-            return self.read(evolve(files, folder=folder, strict=now, stored=False))
+            return self.read(evolve(files, folder=folder, strict=now))
 
         self["read"] = read_again
         self["files"] = evolve(files, folder=folder)

@@ -21,6 +21,7 @@ from relaykit.administration.store import MOST_DEFINITIONS, WRITE_S
 from relaykit.administration.web_server import WebServer
 from relaykit.assembly import RoleFiles, read_client
 from relaykit.client.service import RelayClient
+from relaykit.config.problems import ConfigurationProblems
 from relaykit.errors import PluginError
 from relaykit.plugins import ProxyTypes
 from tests.administration.exchanges import KNOWN, Connection, Told
@@ -176,15 +177,6 @@ class StoreTests(StoreTestCase):
         self.assertEqual((told["knock"]["openSeconds"], told["knock"]["type"]), (5, "knock"))
         self.assertEqual(self.started(), {"ssh": "file", "k": "store"})
 
-    def test_reload(self) -> None:
-        """A file that is read again has what is kept beside it, whatever the store's file has by then."""
-        self.ask("POST", "proxies", tcp("a"))
-        self.path.write_bytes(b"damaged")
-        files = RoleFiles(config=self.write("frpc.toml", _CLIENT), environ={}, stored=False)
-        assembly = read_client(files)
-        self.successResultOf(self.client_.reload(assembly.loaded, assembly.token))
-        self.assertEqual(self.started(), {"a": "store"})
-
     def test_two_programs(self) -> None:
         """What another program has written is not overwritten; nothing changes then, and it is said."""
         self.ask("POST", "proxies", tcp("a"))
@@ -305,6 +297,47 @@ class StoreTests(StoreTestCase):
             (500, "apply config failed: failed to apply config: a type is broken"),
         )
         self.assertEqual((self.ask("GET", "proxies").json, self.path.read_bytes()), ({"proxies": []}, b"{}"))
+
+    def reload(self) -> None:
+        """Has the client's files read again."""
+        config = str(Path(self.directory, "frpc.toml"))
+        read = read_client(RoleFiles(config=config, environ={}))
+        self.successResultOf(self.client_.reload(read.loaded, read.token))
+
+    def test_reload(self) -> None:
+        """Files that are read again change nothing that is kept, also where it was changed meanwhile."""
+        self.ask("POST", "proxies", tcp("a"))
+        config = str(Path(self.directory, "frpc.toml"))
+        read = read_client(RoleFiles(config=config, environ={}))
+        self.ask("POST", "proxies", tcp("b"))
+        self.successResultOf(self.client_.reload(read.loaded, read.token))
+        self.assertEqual(self.started(), {"ssh": "file", "a": "store", "b": "store"})
+        self.reload()
+        self.assertEqual(self.started(), {"ssh": "file", "a": "store", "b": "store"})
+        self.assertEqual(self.ask("DELETE", "proxies/a").status, 200)
+
+    def test_reload_after_others(self) -> None:
+        """What another program has written counts from then on, and can be changed."""
+        self.ask("POST", "proxies", tcp("a"))
+        theirs = self.path.with_name("theirs")
+        theirs.write_text('{"proxies": [{"name": "b", "type": "tcp", "localPort": 1}]}')
+        theirs.replace(self.path)
+        self.assertEqual(self.ask("POST", "proxies", tcp("c")).status, 500)
+        self.reload()
+        self.assertEqual(self.started(), {"ssh": "file", "b": "store"})
+        self.assertEqual(self.ask("POST", "proxies", tcp("c")).status, 200)
+        self.assertEqual(self.started(), {"ssh": "file", "b": "store", "c": "store"})
+        self.assertEqual(sorted(json.loads(self.path.read_bytes())), ["proxies"])
+
+    def test_reload_of_nonsense(self) -> None:
+        """A file that makes no sense changes nothing, nor does one that is gone."""
+        self.ask("POST", "proxies", tcp("a"))
+        self.path.unlink()
+        self.reload()
+        self.assertEqual(self.started(), {"ssh": "file", "a": "store"})
+        self.path.write_text("[")
+        self.assertRaises(ConfigurationProblems, self.reload)
+        self.assertEqual(self.started(), {"ssh": "file", "a": "store"})
 
     def test_link(self) -> None:
         """What a link leads to is written, not the link."""

@@ -122,7 +122,7 @@ def _read_again(
 
     :raises RelaykitError: it cannot be used.
     """
-    return _assembly(_load(path, call, context, types, strict, stored=False), context, types)
+    return _assembly(_load(path, call, context, types, strict), context, types)
 
 
 def _run_table(table: dict[str, Any], call: Call, context: CommandContext) -> int:
