@@ -85,8 +85,8 @@ class _Writer:
         except _ChangedByOthers as error:
             raise self._failed(
                 store,
-                "another program has changed it, or another client has the same store: relaykit reload has this "
-                "client go on with what is there; give each client a store of its own",
+                "another program has changed it, or another client has the same store: relaykit reload has "
+                "this client go on with what is there; give each client a store of its own",
             ) from error
         except OSError as error:
             raise self._failed(store, (error.strerror or str(error)).lower()) from error
