@@ -16,7 +16,7 @@ from relaykit.dataplane.dialing import DIAL_TIMEOUT_S, dial, dial_endpoint
 from relaykit.dataplane.pairs import leg_pair
 from relaykit.dataplane.poller import make_poller
 from relaykit.dataplane.protocols import LegEndpoint, ProtocolAcceptor
-from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.dataplane.transports import leg_over, parse_endpoint
 from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed
@@ -158,6 +158,12 @@ class _Host:
 
     def secured(self, leg: IStreamLeg, context: TlsContext) -> Deferred[ISecureLeg]:
         return start_tls(self._poller, leg, context, server_side=True)
+
+    def tls_context_to(self, name: str, authorities: bytes | None = None) -> TlsContext:
+        return client_context(authorities=authorities, server_name=name)
+
+    def secured_to(self, leg: IStreamLeg, context: TlsContext) -> Deferred[ISecureLeg]:
+        return start_tls(self._poller, leg, context, server_side=False)
 
 
 @implementer(IStreamClientEndpoint, ILocalService)

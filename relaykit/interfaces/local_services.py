@@ -73,3 +73,15 @@ class ILocalHost(Interface):
 
     def secured(leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
         """Does TLS as the server over a leg; see :meth:`relaykit.interfaces.IDataPlane.secured`."""
+
+    def tls_context_to(name: str, authorities: bytes | None = None) -> Any:
+        """What :meth:`secured_to` asks a service for, by a name or an address, and demands of it.
+
+        With ``authorities`` (PEM) it must prove to be that by a certificate that one of them signed; else
+        nothing is verified.
+
+        :raises TransportSecurityError: they cannot be used, or no host can have the name; the text says why.
+        """
+
+    def secured_to(leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
+        """Does TLS as the client over a leg to a service; likewise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 from zope.interface import implementer
@@ -12,6 +12,7 @@ from relaykit.dataplane.kept_legs import KeptLegs
 from relaykit.interfaces import ILocalService
 from relaykit.local_services.http_targets import HttpTarget, HttpTargets, TargetLeg, TunnelLeg
 from relaykit.local_services.targets import parse_target
+from relaykit.proxies.http.users import HttpUser
 from relaykit.sansio.http.answers import PROXY_UNAUTHORIZED, Answer, refusal
 from relaykit.sansio.http.credentials import Credentials, parse_basic
 from relaykit.sansio.http.rewriting import Rules
@@ -43,7 +44,9 @@ class HttpProxy:
     expected: Credentials | None = field(default=None, repr=False)
 
     def serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost) -> None:
-        _Targets(leg, host, self.expected).serve(origin)
+        targets = _Targets(host, self.expected)
+        leg.when_gone(targets.leave)
+        HttpUser(leg, origin, targets).start()
 
 
 class _Targets(HttpTargets):
@@ -51,13 +54,12 @@ class _Targets(HttpTargets):
 
     rules = Rules(to_origin=True, tells_user=False, hidden=frozenset())
 
-    def __init__(self, leg: IStreamLeg, host: ILocalHost, expected: Credentials | None) -> None:
-        super().__init__(leg, host)
+    def __init__(self, host: ILocalHost, expected: Credentials | None) -> None:
+        super().__init__(host)
         self._expected = expected
         self._last: tuple[bytes, HttpTarget] | None = None
-        leg.when_gone(self._leave_last)
 
-    def find(self, head: RequestHead) -> HttpTarget | Answer:
+    def find(self, head: RequestHead) -> Any:
         if self._expected is not None:
             given = parse_basic(head.said.proxy_authorization)
             if given is None:
@@ -79,14 +81,14 @@ class _Targets(HttpTargets):
             address = parse_target(head.host, 0 if is_tunnel else _HTTP_PORT)
         except ValueError as error:
             return refusal(400, str(error))
-        self._leave_last()
+        self.leave()
         dial = partial(self.host.dial, address.host, address.port)
         make_leg = TunnelLeg if is_tunnel else TargetLeg
         target = HttpTarget(self.host, dial, KeptLegs(self.reactor, 1), make_leg)
         self._last = None if is_tunnel else (head.authority, target)
         return target
 
-    def _leave_last(self) -> None:
+    def leave(self) -> None:
         """Ends the connection to the server that was asked last, once that has answered."""
         last, self._last = self._last, None
         if last is not None:

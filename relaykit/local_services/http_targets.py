@@ -5,11 +5,10 @@ from __future__ import annotations
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from relaykit.dataplane.kept_legs import KeptLeg
 from relaykit.errors import ConnectionFailed, NoWorkConnection, NoWorkConnectionInTime
-from relaykit.proxies.http.users import HttpUser
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 
 if TYPE_CHECKING:
@@ -38,19 +37,14 @@ class HttpTargets:
     version = 0
     rules: Rules
 
-    def __init__(self, leg: IStreamLeg, host: ILocalHost) -> None:
+    def __init__(self, host: ILocalHost) -> None:
         self.host = host
-        self.leg = leg
 
     @property
     def reactor(self) -> IReactorTime:
         """What tells and keeps time."""
         reactor: IReactorTime = self.host.reactor
         return reactor
-
-    def serve(self, origin: Origin, scheme: bytes = b"http") -> None:
-        """Begins to serve the user."""
-        HttpUser(self.leg, origin, self, scheme).start()
 
     def date(self) -> bytes:
         """The present date, as HTTP writes it."""
@@ -84,13 +78,13 @@ class HttpTarget:
         self._dial = dial
         self._make_leg = make_leg or TargetLeg
 
-    def work_leg_for(self, origin: Origin) -> Deferred[TargetLeg]:
-        """A connection that has waited, or a fresh one."""
+    def work_leg_for(self, origin: Origin) -> TargetLeg | Deferred[TargetLeg]:
+        """A connection that has waited, which delivers already, or what :meth:`open_work_leg` answers."""
         leg = self.kept.take()
         if leg is None:
             return self.open_work_leg(origin)
         leg.proxy = self
-        return succeed(leg)
+        return leg
 
     def open_work_leg(self, origin: Origin) -> Deferred[TargetLeg]:
         """A fresh one; fails with :class:`relaykit.errors.NoWorkConnection`.  Cancelling gives up."""

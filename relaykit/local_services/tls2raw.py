@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from relaykit.errors import ConnectionFailed, TransportSecurityError
+from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import ILocalService
 from relaykit.local_services.certificates import ServiceCertificate
 from relaykit.local_services.targets import parse_target
-from relaykit.values import Ended, host_of
+from relaykit.local_services.unserved import log_unserved
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from relaykit.interfaces import ILocalHost, ISecureLeg, IStreamLeg
     from relaykit.values import Address, Origin
 
@@ -38,7 +36,7 @@ class TlsToRaw:
         context = self.certificate.context(host)
         securing = host.secured(leg, context)
         served = securing.addCallback(lambda secured: Deferred.fromCoroutine(self._hand_on(secured, host)))
-        served.addErrback(self._failed, leg, origin)
+        served.addErrback(log_unserved, self.log, "tls2raw", leg, origin)
 
     async def _hand_on(self, secured: ISecureLeg, host: ILocalHost) -> None:
         dialing = host.dial(self.target.host, self.target.port)
@@ -50,25 +48,6 @@ class TlsToRaw:
             secured.close()
             raise
         host.forward(secured, far)
-
-    def _failed(self, failure: Failure, leg: IStreamLeg, origin: Origin) -> None:
-        """A user is not served."""
-        if failure.check(CancelledError, TransportSecurityError):
-            level, problem = self.log.debug, ""
-        elif failure.check(ConnectionFailed):
-            level, problem = self.log.error, "local-service"
-        else:
-            self.log.failure("a defect while TLS was ended for a user", failure)
-            leg.abort()
-            return
-        level(
-            "tls2raw: {origin} is not served: {reason}",
-            origin=origin,
-            reason=failure.getErrorMessage() or "the user left",
-            stranger=host_of(origin.source),
-            ended=Ended.UNREACHABLE.value,
-            problem=problem,
-        )
 
 
 def local_service(localAddr: str, crtPath: str = "", keyPath: str = "") -> TlsToRaw:

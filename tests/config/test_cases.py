@@ -80,12 +80,6 @@ DEVIATIONS = (
         "c475",
     ),
     Deviation(
-        "what stands in for the local service would be missing",
-        "the plugin {}: not available yet",
-        "plugin.type",
-        "c605 c606",
-    ),
-    Deviation(
         "a visitor that leads nowhere would be found out once it runs",
         "destinationIP is required{}",
         "plugin.destinationIP",

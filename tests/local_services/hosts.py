@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from zope.interface import implementer
 
+from relaykit.certificates.own import KeyPair, self_signed
 from relaykit.dataplane.copying import CopyForwarder
 from relaykit.dataplane.pairs import PairLeg, leg_pair
 from relaykit.dataplane.protocols import ProtocolAcceptor
-from relaykit.dataplane.tls import server_context, start_tls
+from relaykit.dataplane.tls import client_context, server_context, start_tls
 from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import IFlow, ILocalHost, ILocalService, ISecureLeg, IStreamLeg
@@ -25,6 +27,18 @@ __all__ = ["ALICE", "LocalScene"]
 
 ALICE = Origin(Address("198.51.100.7", 40001), Address("203.0.113.1", 6000))
 """Who uses the services."""
+
+
+OWN = self_signed(datetime.now(UTC))
+"""What services show that speak TLS."""
+
+
+def succeeded(secured: Deferred[ISecureLeg]) -> Any:
+    """What is within TLS that has been agreed."""
+    found: list[Any] = []
+    secured.addBoth(found.append)
+    [leg] = found
+    return leg
 
 
 @implementer(ILocalHost)
@@ -60,6 +74,21 @@ class LocalScene:
             near.write(data)
         self.network.flush()
         return near, got
+
+    def secure(self, name: str = "") -> tuple[PairLeg, Any]:
+        """A user who asks for this name, as it is and within TLS, once the handshake is over."""
+        near = self.open()
+        secured = start_tls(self.network, near, client_context(server_name=name), server_side=False)
+        self.network.flush()
+        return near, succeeded(secured)
+
+    def reached_by_tls(self, pair: KeyPair | None = None, at: int = -1) -> Any:
+        """A service that was reached, within TLS, for which it shows this certificate, or one of its own."""
+        pair = pair or OWN
+        context = server_context(pair.certificate, pair.key)
+        secured = start_tls(self.network, self.dialed[at][1], context, server_side=True)
+        self.network.flush()
+        return succeeded(secured)
 
     def open(self) -> PairLeg:
         """A user of the service that nothing is said of yet."""
@@ -106,3 +135,9 @@ class LocalScene:
 
     def secured(self, leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
         return start_tls(self.network, leg, context, server_side=True)
+
+    def tls_context_to(self, name: str, authorities: bytes | None = None) -> Any:
+        return client_context(authorities=authorities, server_name=name)
+
+    def secured_to(self, leg: IStreamLeg, context: Any) -> Deferred[ISecureLeg]:
+        return start_tls(self.network, leg, context, server_side=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.certificates.files import LOOK_S
 from relaykit.certificates.own import self_signed
 from relaykit.errors import ConnectionFailed
-from relaykit.local_services.certificates import ServiceCertificate
+from relaykit.local_services.certificates import ServiceCertificate, ServiceTrust
+from tests.certificates.made import ca
 from tests.local_services.hosts import LocalScene
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,8 +22,7 @@ class ServiceCertificateTests(SynchronousTestCase):
     """What users are shown."""
 
     def setUp(self) -> None:
-        nobody: Any = None
-        self.scene = LocalScene(nobody)
+        self.scene = LocalScene()
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.chain, self.key = self.folder / "c.pem", self.folder / "k.pem"
@@ -69,3 +68,26 @@ class ServiceCertificateTests(SynchronousTestCase):
         """One file alone is nothing to go by."""
         self.assertRaises(ValueError, ServiceCertificate, "c.pem")
         self.assertRaises(ValueError, ServiceCertificate, key="k.pem")
+
+
+class ServiceTrustTests(SynchronousTestCase):
+    """What a service must prove."""
+
+    def test_trust(self) -> None:
+        """Without authorities nothing, and with them whom it is asked for; they are read again."""
+        scene = LocalScene()
+        self.assertFalse(ServiceTrust("a.example").context(scene).verifies)
+        self.assertEqual(ServiceTrust("192.0.2.1").context(scene).asked_name, b"")
+        path = Path(self.mktemp())
+        path.write_bytes(ca(begins=NOW).pem)
+        trust = ServiceTrust("a.example", str(path), lambda: NOW)
+        first = trust.context(scene)
+        self.assertEqual((first.server_name, first.asked_name), ("a.example", b"a.example"))
+        path.write_bytes(ca(begins=NOW).pem + ca(begins=NOW).pem)
+        scene.network.clock.advance(LOOK_S)
+        self.assertIsNot(trust.context(scene), first)
+
+    def test_unusable(self) -> None:
+        """A file that cannot be read is told with its key."""
+        error = self.assertRaises(ConnectionFailed, ServiceTrust("a", "/nowhere/a").context, LocalScene())
+        self.assertIn("plugin.trustedCaFile: /nowhere/a", str(error))

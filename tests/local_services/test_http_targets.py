@@ -27,7 +27,7 @@ class HttpTargetTests(SynchronousTestCase):
         """A server that cannot be reached is told apart from one that takes too long."""
         for problem, expected in (("no-answer", NoWorkConnectionInTime), ("unknown-host", NoWorkConnection)):
             self.scene.failure = ConnectionFailed("x", problem=problem)
-            failure = self.failureResultOf(self.target.work_leg_for(ALICE))
+            failure = self.failureResultOf(self.target.open_work_leg(ALICE))
             self.assertIs(failure.type, expected)
 
     def test_taken_back(self) -> None:
@@ -43,13 +43,13 @@ class HttpTargetTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """One that waits serves whoever asks next, who may be somebody else."""
-        leg = self.successResultOf(self.target.work_leg_for(ALICE))
+        leg = self.successResultOf(self.target.open_work_leg(ALICE))
         RecordingReceiver(leg)
         leg.keep()
         other = self.make_target()
-        self.assertIs(self.successResultOf(other.work_leg_for(ALICE)), leg)
+        self.assertIs(other.work_leg_for(ALICE), leg)
         self.assertIs(leg.proxy, other)
-        self.assertIsNot(self.successResultOf(self.target.work_leg_for(ALICE)), leg)
+        self.assertIsNot(self.target.work_leg_for(ALICE), leg)
 
     def test_ended(self) -> None:
         """One that the server has ended is not kept."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from relaykit.dataplane.pairs import PairLeg
-from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S, client_context, start_tls
+from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S
 from relaykit.errors import ConnectionFailed
 from relaykit.interfaces import ILocalService, IStreamLeg
 from relaykit.local_services.tls2raw import local_service
@@ -24,13 +21,6 @@ class TlsToRawTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.scene = LocalScene(local_service("localhost:25"))
 
-    def secure(self) -> tuple[PairLeg, Any]:
-        """A user that has done its half of the handshake."""
-        near = self.scene.open()
-        secured = start_tls(self.scene.network, near, client_context(), server_side=False)
-        self.scene.network.flush()
-        return near, self.successResultOf(secured)
-
     def test_provides(self) -> None:
         """It is a local service, which wants to know where to."""
         verifyObject(ILocalService, local_service("localhost:25"))
@@ -39,7 +29,7 @@ class TlsToRawTests(SynchronousTestCase):
 
     def test_handed_on(self) -> None:
         """What is within TLS reaches the service, which is told of the user, and its answer comes back."""
-        _, user = self.secure()
+        _, user = self.scene.secure()
         got = RecordingReceiver(user)
         [(where, service)] = self.scene.dialed
         there = RecordingReceiver(service)
@@ -55,14 +45,14 @@ class TlsToRawTests(SynchronousTestCase):
 
     def test_same_certificate(self) -> None:
         """The certificate that is made is the same for all users."""
-        shown = {self.secure()[1].peer_certificate for _ in range(2)}
+        shown = {self.scene.secure()[1].peer_certificate for _ in range(2)}
         self.assertEqual(len(shown), 1)
 
     def test_no_service(self) -> None:
         """A user whose service is not there sees the handshake, then the end; the log says why."""
         self.scene.failure = ConnectionFailed("connection refused")
         with capturedLogs() as logs:
-            _, user = self.secure()
+            _, user = self.scene.secure()
         got = RecordingReceiver(user)
         self.scene.network.flush()
         self.assertTrue(got.ended or got.lost is not None)
@@ -86,7 +76,7 @@ class TlsToRawTests(SynchronousTestCase):
         cancelled: list[bool] = []
         waiting: Deferred[IStreamLeg] = Deferred(lambda _: cancelled.append(True))
         self.scene.waiting = waiting
-        near, _ = self.secure()
+        near, _ = self.scene.secure()
         near.abort()
         self.scene.network.flush()
         self.assertEqual(cancelled, [True])
@@ -94,7 +84,7 @@ class TlsToRawTests(SynchronousTestCase):
     def test_defect(self) -> None:
         """What should not happen is logged as a failure, and the user cut off."""
         self.scene.waiting = Deferred()
-        _, user = self.secure()
+        _, user = self.scene.secure()
         self.scene.waiting.errback(ZeroDivisionError())
         self.scene.network.flush()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

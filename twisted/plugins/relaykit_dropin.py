@@ -32,6 +32,11 @@ socks5_service = LocalServiceParser("socks5", "relaykit.local_services.socks5")
 tls2raw_service = LocalServiceParser("tls2raw", "relaykit.local_services.tls2raw")
 static_file_service = LocalServiceParser("static_file", "relaykit.local_services.static_file")
 http2http_service = LocalServiceParser("http2http", "relaykit.local_services.reverse_proxies", "http2http")
+http2https_service = LocalServiceParser("http2https", "relaykit.local_services.reverse_proxies", "http2https")
+https2http_service = LocalServiceParser("https2http", "relaykit.local_services.reverse_proxies", "https2http")
+https2https_service = LocalServiceParser(
+    "https2https", "relaykit.local_services.reverse_proxies", "https2https"
+)
 virtual_net_service = LocalServiceParser("virtual_net", "relaykit.local_services.virtual_net")
 
 relay_server = ServiceMaker(

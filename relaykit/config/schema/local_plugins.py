@@ -110,6 +110,9 @@ class StaticFilePlugin(LocalPlugin, frozen=True, kw_only=True):
         return _required("localPath", self.local_path)
 
 
+_TRUSTED = "Authorities (PEM) that must have signed the service's certificate; without, it is not verified."
+
+
 class ReverseProxyPlugin(LocalPlugin, frozen=True, kw_only=True):
     """Hands requests on to a web service, with other headers."""
 
@@ -149,6 +152,12 @@ class HttpToHttpPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
 class HttpToHttpsPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
     """Hands HTTP on to an HTTPS service."""
 
+    trusted_ca_file: Annotated[str, doc(_TRUSTED)] = ""
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoint_of("http2https", trustedCaFile=self.trusted_ca_file)
+
     def problems(self) -> Iterable[Problem]:
         yield from _required("localAddr", self.local_addr)
         yield from super().problems()
@@ -161,13 +170,32 @@ class HttpsToHttpPlugin(ReverseProxyPlugin, frozen=True, kw_only=True):
     crt_path: Annotated[str, doc("Certificate chain (PEM); without it, one is made.")] = ""
     key_path: Annotated[str, doc("Private key (PEM).")] = ""
 
+    @property
+    def endpoint(self) -> str:
+        return self.endpoint_of("https2http")
+
     def problems(self) -> Iterable[Problem]:
         yield from _required("localAddr", self.local_addr)
         yield from super().problems()
 
+    def endpoint_of(self, kind: str, **more: str) -> str:
+        return super().endpoint_of(
+            kind,
+            crtPath=self.crt_path,
+            keyPath=self.key_path,
+            enableHTTP2="" if self.enable_http2 else "false",
+            **more,
+        )
+
 
 class HttpsToHttpsPlugin(HttpsToHttpPlugin, frozen=True, kw_only=True):
     """Ends HTTPS and hands HTTPS on."""
+
+    trusted_ca_file: Annotated[str, doc(_TRUSTED)] = ""
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoint_of("https2https", trustedCaFile=self.trusted_ca_file)
 
 
 class TlsToRawPlugin(LocalPlugin, frozen=True, kw_only=True):

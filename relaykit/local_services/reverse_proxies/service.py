@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relaykit.dataplane.kept_legs import KeptLegs
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, TransportSecurityError
 from relaykit.local_services.http_targets import HttpTarget
-from relaykit.values import Ended, host_of
+from relaykit.local_services.unserved import log_unreached
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import ILocalHost, IStreamLeg
+    from relaykit.local_services.certificates import ServiceTrust
     from relaykit.local_services.http_targets import TargetLeg
     from relaykit.values import Address, Origin
 
@@ -27,13 +28,15 @@ class WebService:
     """A service that speaks HTTP at a port.
 
     :param name: how the log calls the reverse proxy.
+    :param trust: what the service must prove; None where it speaks no TLS.
     """
 
     log = Logger()
 
-    def __init__(self, name: str, address: Address) -> None:
-        self._name = name
+    def __init__(self, name: str, address: Address, trust: ServiceTrust | None = None) -> None:
+        self.name = name
         self._address = address
+        self._trust = trust
         self._kept: KeptLegs[TargetLeg] | None = None
 
     def target(self, origin: Origin, host: ILocalHost) -> HttpTarget:
@@ -43,18 +46,24 @@ class WebService:
         return HttpTarget(host, partial(self._dial, origin, host), self._kept)
 
     def _dial(self, origin: Origin, host: ILocalHost) -> Deferred[IStreamLeg]:
-        dialing: Deferred[Any] = host.dial(self._address.host, self._address.port)
-        return dialing.addErrback(self._not_reached, origin)
+        return Deferred.fromCoroutine(self._connect(host)).addErrback(self._not_reached, origin)
+
+    async def _connect(self, host: ILocalHost) -> IStreamLeg:
+        leg: IStreamLeg = await host.dial(self._address.host, self._address.port)
+        if self._trust is None:
+            return leg
+        try:
+            context = self._trust.context(host)
+        except ConnectionFailed:
+            leg.abort()
+            raise
+        try:
+            secured: IStreamLeg = await host.secured_to(leg, context)
+        except TransportSecurityError as error:
+            raise ConnectionFailed(f"{self._address}: {error}", problem=error.problem) from error
+        return secured
 
     def _not_reached(self, failure: Failure, origin: Origin) -> Failure:
         if failure.check(ConnectionFailed):
-            self.log.error(
-                "{name}: {origin} is not served: {reason}",
-                name=self._name,
-                origin=origin,
-                reason=failure.getErrorMessage(),
-                stranger=host_of(origin.source),
-                ended=Ended.UNREACHABLE.value,
-                problem="local-service",
-            )
+            log_unreached(failure, self.log, self.name, origin)
         return failure

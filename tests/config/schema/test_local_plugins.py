@@ -37,6 +37,21 @@ ENDPOINTS: Sequence[tuple[str, Mapping[str, Any], str]] = (
         ":requestHeaders.set.X-A=c\\:d:requestHeaders.set.X-B= ",
     ),
     (
+        "http2https",
+        {"localAddr": "a:443", "trustedCaFile": "/ca"},
+        "http2https:localAddr=a\\:443:trustedCaFile=/ca",
+    ),
+    (
+        "https2http",
+        {"localAddr": "a:80", "enableHTTP2": False, "crtPath": "/a", "keyPath": "/b"},
+        "https2http:localAddr=a\\:80:crtPath=/a:keyPath=/b:enableHTTP2=false",
+    ),
+    (
+        "https2https",
+        {"localAddr": "a:443", "enableHTTP2": True, "trustedCaFile": "/ca"},
+        "https2https:localAddr=a\\:443:trustedCaFile=/ca",
+    ),
+    (
         "tls2raw",
         {"localAddr": "[::1]:25", "crtPath": "/a", "keyPath": "/b"},
         "tls2raw:localAddr=[\\:\\:1]\\:25:crtPath=/a:keyPath=/b",

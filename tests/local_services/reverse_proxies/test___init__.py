@@ -13,7 +13,7 @@ from relaykit.interfaces import ILocalService
 from relaykit.local_services import reverse_proxies
 from tests.local_services.hosts import LocalScene
 
-KINDS = ("http2http",)
+KINDS = ("http2http", "http2https", "https2http", "https2https")
 
 
 class ReverseProxyTests(SynchronousTestCase):

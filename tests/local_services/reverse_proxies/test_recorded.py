@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS
 from relaykit.dataplane.transports import parse_endpoint
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import ILocalService
+from relaykit.interfaces import ILocalService, IStreamLeg
 from relaykit.options import convert
-from relaykit.testing.memory import MemoryLeg, RecordingReceiver
+from relaykit.testing.memory import RecordingReceiver
 from tests.local_services.hosts import ALICE, LocalScene
 
 DIRECTORY = Path(__file__).parents[2] / "captures" / "reverse_proxies"
@@ -28,6 +28,14 @@ PROXIES: Mapping[str, str] = {
     "http2http-dead": "h2hdead",
     "http2http-rewrite": "h2hrw",
     "http2http-upgrade": "h2h",
+    "http2https": "h2s",
+    "https2http": "s2h",
+    "https2http-421": "s2h",
+    "https2http-nosni": "s2h",
+    "https2http-plain": "s2h",
+    "https2http-upgrade": "s2h",
+    "https2http-vhost": "vs2h",
+    "https2https": "s2s",
 }
 """The proxy that was asked, by recording."""
 
@@ -74,7 +82,7 @@ class Request:
 class Service:
     """One connection of the service, and what it gets."""
 
-    leg: MemoryLeg
+    leg: IStreamLeg
     got: RecordingReceiver = field()
 
     @got.default
@@ -124,7 +132,7 @@ class RecordedTests(SynchronousTestCase):
         scene = LocalScene(service)
         if not line["provider"]:
             scene.failure = ConnectionFailed("refused")
-        user, got = scene.connect()
+        user, got = self._user(scene, header.get("userTLS"))
         services: list[Service] = []
         seen: list[int] = []
         for kind, *text in line["user"]:
@@ -132,19 +140,27 @@ class RecordedTests(SynchronousTestCase):
             if kind == "send":
                 before = len(got.data)
                 user.write(data)
-                self._serve(scene, services, seen)
+                self._serve(scene, services, seen, options.endpoint.split(":")[0].endswith("https"))
             elif kind == "recv":
                 self._compare(name, bytes(got.data[before:]), data)
         brought = [Request.all_in(self._told(bytes(each.got.data))) for each in services]
         expected = [Request.all_in(each["rx"].encode("latin-1")) for each in line["provider"]]
         self.assertEqual(brought, expected, name)
 
-    def _serve(self, scene: LocalScene, services: list[Service], seen: list[int]) -> None:
+    def _user(self, scene: LocalScene, tls: str | None) -> tuple[IStreamLeg, RecordingReceiver]:
+        """A user, who spoke TLS if the recording says how, and what it gets."""
+        if tls is None:
+            return scene.connect()
+        name = tls.rpartition("SNI ")[2]
+        _, user = scene.secure("" if name == "None" else name)
+        return user, RecordingReceiver(user)
+
+    def _serve(self, scene: LocalScene, services: list[Service], seen: list[int], is_secure: bool) -> None:
         """Answers until nothing more comes."""
         while True:
             scene.network.flush()
             for _, leg in scene.dialed[len(services) :]:
-                services.append(Service(leg))
+                services.append(Service(scene.reached_by_tls() if is_secure else leg))
                 seen.append(0)
             scene.network.flush()
             came = [each.serve(at) for each, at in zip(services, seen, strict=True)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from twisted.logger import capturedLogs
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamEnded
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S
 from relaykit.errors import ConnectionFailed
-from relaykit.local_services.reverse_proxies import http2http
+from relaykit.local_services.reverse_proxies import http2http, https2http
 from relaykit.local_services.reverse_proxies.users import RESPONSE_S
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.testing.legs import RecordingProducer
@@ -130,3 +133,112 @@ class PlainUsersTests(SynchronousTestCase):
         self.assertTrue(there.data.endswith(b"\r\n\r\nframe"))
         self.assertTrue(there.ended)
         self.assertTrue(got.data.endswith(b"\r\n\r\nearly"))
+
+
+class SecureUsersTests(SynchronousTestCase):
+    """Users who speak TLS, and the service that they get."""
+
+    def setUp(self) -> None:
+        self.scene = LocalScene(https2http("localhost:80"))
+
+    def test_other_host(self) -> None:
+        """Who asked for one host gets no other, and may go on to ask for the first."""
+        _, user = self.scene.secure("a.example")
+        got = RecordingReceiver(user)
+        user.write(GET)
+        self.scene.network.flush()
+        self.assertTrue(got.data.startswith(b"HTTP/1.1 421 "))
+        self.assertEqual(self.scene.dialed, [])
+        user.write(b"GET / HTTP/1.1\r\nHost: A.example.:8443\r\n\r\n")
+        self.scene.network.flush()
+        self.assertEqual(len(self.scene.dialed), 1)
+
+    def test_http2(self) -> None:
+        """Requests of HTTP/2 are asked as those of HTTP/1.1 are, beside each other."""
+        client = H2Connection()
+        _, user = self.scene.secure()
+        got = RecordingReceiver(user)
+        client.initiate_connection()
+        asked = {":method": "GET", ":scheme": "https", ":authority": "a.example"}
+        for stream in (1, 3):
+            client.send_headers(stream, [*asked.items(), (":path", f"/{stream}")], end_stream=True)
+        user.write(client.data_to_send())
+        self.scene.network.flush()
+        self.assertEqual(len(self.scene.dialed), 2)
+        for at in (1, 0):
+            asked_for = self.scene.received(at).data
+            self.assertIn(b"\r\nX-Forwarded-Proto: https\r\n", asked_for)
+            self.scene.dialed[at][1].write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + asked_for[4:6])
+        self.scene.network.flush()
+        events = client.receive_data(bytes(got.data))
+        bodies = {each.stream_id: each.data for each in events if isinstance(each, DataReceived)}
+        self.assertEqual(bodies, {1: b"/1", 3: b"/3"})
+        self.assertEqual(len([each for each in events if isinstance(each, ResponseReceived)]), 2)
+        self.assertEqual(len([each for each in events if isinstance(each, StreamEnded)]), 2)
+
+    def test_kept_beside(self) -> None:
+        """What several requests at a time were served over waits for the next ones."""
+        client = H2Connection()
+        _, user = self.scene.secure()
+        RecordingReceiver(user)
+        client.initiate_connection()
+        asked = {":method": "GET", ":scheme": "https", ":authority": "a.example", ":path": "/"}
+        for stream in (1, 3, 5, 7):
+            client.send_headers(stream, list(asked.items()), end_stream=True)
+            if stream in (3, 7):
+                user.write(client.data_to_send())
+                self.scene.network.flush()
+                for _, service in self.scene.dialed:
+                    service.write(NO_CONTENT)
+                self.scene.network.flush()
+        self.assertEqual(len(self.scene.dialed), 2)
+
+    def test_no_http2(self) -> None:
+        """Where HTTP/2 is not offered, who speaks it without asking is refused."""
+        self.scene = LocalScene(https2http("localhost:80", enableHTTP2="false"))
+        _, user = self.scene.secure()
+        got = RecordingReceiver(user)
+        user.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.scene.network.flush()
+        self.assertTrue(got.data.startswith(b"HTTP/1.1 505 "))
+
+    def test_plain(self) -> None:
+        """Who speaks HTTP without TLS is told, who speaks something else is left; nobody is dialed for it."""
+        for said, begins in (
+            (GET, b"HTTP/1.1 400 "),
+            (b"SSH-2.0-x\r\n", b""),
+            (b"\x16\x03\x01\x00\x01x", b""),
+        ):
+            with capturedLogs() as logs:
+                _, got = self.scene.connect(said)
+            self.assertTrue(bytes(got.data).startswith(begins))
+            self.assertTrue(got.ended or got.lost is not None)
+            self.assertEqual([each["log_level"] for each in logs], [LogLevel.debug])
+        self.assertEqual(self.scene.dialed, [])
+
+    def test_silent(self) -> None:
+        """Who does not say hello, or nothing after it, is left in time."""
+        for said in (b"", b"\x16\x03\x01"):
+            _, got = self.scene.connect(said)
+            self.scene.network.advance(HANDSHAKE_TIMEOUT_S)
+            self.assertTrue(got.ended or got.lost is not None)
+        _, user = self.scene.secure()
+        got = RecordingReceiver(user)
+        self.scene.network.advance(DEFAULT_TIMEOUTS.head_s)
+        self.assertTrue(got.ended or got.lost is not None)
+        self.scene.network.advance(HANDSHAKE_TIMEOUT_S)
+        self.assertEqual(self.scene.network.clock.getDelayedCalls(), [])
+
+    def test_left(self) -> None:
+        """Who leaves at any time leaves nothing behind."""
+        for is_secure in (False, True):
+            near, user = self.scene.secure() if is_secure else self.scene.connect(b"\x16")
+            near.abort()
+            self.scene.network.flush()
+            self.assertEqual(self.scene.network.clock.getDelayedCalls(), [], user)
+
+    def test_no_certificate(self) -> None:
+        """Where the files cannot be used, whoever comes is told so by the client, which names the key."""
+        self.scene = LocalScene(https2http("localhost:80", crtPath="/nowhere/a", keyPath="/nowhere/b"))
+        error = self.assertRaises(ConnectionFailed, self.scene.open)
+        self.assertIn("plugin.crtPath", str(error))
