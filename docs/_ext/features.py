@@ -11,7 +11,7 @@ from attrs import frozen
 
 from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS
 from relaykit.config.reference import reference
-from relaykit.config.schema.local_plugins import PROXY_PLUGINS, LocalPlugin
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS
 from relaykit.plugins import Carriers, ProxyTypes
 
 __all__ = ["HERE", "Feature", "features", "readme_table"]
@@ -96,9 +96,8 @@ def _carriers() -> Iterator[Feature]:
 
 
 def _plugins() -> Iterator[Feature]:
-    for name, plugin in PROXY_PLUGINS.items():
-        has_endpoint = plugin.endpoint is not LocalPlugin.endpoint
-        yield Feature("plugins of proxies", f"``{name}``", HERE if has_endpoint else REFUSED)
+    for name in PROXY_PLUGINS:
+        yield Feature("plugins of proxies", f"``{name}``", HERE)
 
 
 def _keys() -> Iterator[Feature]:

@@ -64,11 +64,10 @@ def reference() -> Iterator[ReferenceEntry]:
         yield from _carriers(program, half)
     yield from _entries("client", "proxies[]", ProxyCommon, (), "")
     yield from _entries("client", "visitors[]", VisitorCommon, (), "")
-    state = "not available yet"
     for name, cls in PROXY_PLUGINS.items():
-        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), state)
+        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), "")
     for name, cls in VISITOR_PLUGINS.items():
-        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), state)
+        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), "")
 
 
 def type_text(declared: Any) -> str:

@@ -16,7 +16,7 @@ from relaykit.administration.own.openapi import PREFIX, own_failure
 from relaykit.administration.own.shapes import Form, FormField, FormPlugin, Forms, FormSection
 from relaykit.administration.routes import Route
 from relaykit.config.definitions import Definitions
-from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS, LocalPlugin
+from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.errors import PluginError
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
 from relaykit.values import Secret
@@ -106,7 +106,6 @@ def _form(
         plugins=[
             FormPlugin(type=each, doc=_doc(cls), fields=list(_fields(cls, "plugin.", set())))
             for each, cls in plugins.items()
-            if _is_available(cls)
         ],
     )
 
@@ -191,10 +190,6 @@ def _plain(default: Any) -> Any:
     if default is msgspec.NODEFAULT or isinstance(default, Secret):
         return None
     return msgspec.to_builtins(default)
-
-
-def _is_available(plugin: type[LocalPlugin]) -> bool:
-    return bool(plugin().endpoint)
 
 
 def _doc(cls: type[Options]) -> str:

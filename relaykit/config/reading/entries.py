@@ -18,7 +18,7 @@ from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS,
 from relaykit.config.text.documents import KeyPath, kind_of, shown
 from relaykit.errors import PluginError
 from relaykit.interfaces import IDatagramProxyType, IGroupableProxyType, IProxyType
-from relaykit.options import Options, Problem, ProxyCommon, VisitorCommon, secret_problems
+from relaykit.options import Options, ProxyCommon, VisitorCommon, secret_problems
 from relaykit.plugins import ProxyTypes
 
 __all__ = ["Entry", "EntryReader", "ProxyEntry", "VisitorEntry"]
@@ -47,13 +47,10 @@ class Entry(Generic[CommonT]):
     table: Mapping[str, Any] = field(repr=False)
 
     def check(self, found: Findings) -> None:
-        """Reports what a check found, what is wrong with the plugin, and what is not available yet."""
+        """Reports what a check found, and what is wrong with the plugin."""
         if self.plugin is not None:
             found.add(self.plugin.problems(), _PLUGIN)
             found.add(secret_problems(self.plugin), _PLUGIN)
-            if not (self.plugin.endpoint or found.problems or self.reader.is_blamed(self.path)):
-                reason = f"the plugin {self.plugin_type}: not available yet"
-                found.unavailable.append(Problem(f"{_PLUGIN}.type", reason))
         self.reader.findings(found, self.path, subject=self.subject)
 
     def warn_of_idle_plugin(self, config: ClientConfig) -> None:
@@ -84,7 +81,7 @@ class ProxyEntry(Entry[ProxyCommon]):
             takes_datagrams=IDatagramProxyType.providedBy(self.type),
         )
         self.check(found)
-        if self.plugin is not None and self.plugin.endpoint:
+        if self.plugin is not None:
             common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
 
@@ -102,7 +99,7 @@ class VisitorEntry(Entry[VisitorCommon]):
             takes_datagrams=IDatagramProxyType.providedBy(self.type),
         )
         self.check(found)
-        if self.plugin is not None and self.plugin.endpoint:
+        if self.plugin is not None:
             common = msgspec.structs.replace(common, local=self.plugin.endpoint)
         return common
 

@@ -23,8 +23,8 @@ class LocalPlugin(Options, frozen=True, kw_only=True):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint string that does the same; empty if there is none yet."""
-        return ""
+        """The endpoint string that does the same."""
+        raise NotImplementedError
 
     def idle(self, config: ClientConfig) -> Iterable[Problem]:
         """What of it has no effect beside the client's own keys."""
