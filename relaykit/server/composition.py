@@ -156,12 +156,14 @@ class ServerParts:
     def adopt(self, composition: Composition) -> None:
         """Goes on with another composition, as far as its configuration can be changed meanwhile.
 
-        Sessions that there are keep what they began with.
+        Sessions that there are keep what they began with, but for policies.
 
         :raises TransportSecurityError: a file of TLS cannot be used; nothing is changed then.
-        :raises RelaykitError: a proxy type cannot go on with its options; likewise.
+        :raises RelaykitError: a proxy type cannot go on with its options, or a policy is missing; likewise.
         """
         config, former = composition.config, self._composition
+        policies = self._rules.policies
+        judges = composition.judges(policies.judges)
         ingresses = self._ingresses.prepare(composition.changed_ingresses(former))
         try:
             tls = self._tls
@@ -184,8 +186,9 @@ class ServerParts:
             self._rules.is_deaf_since,
             self._rules.binding if is_same_login else composition.binding(),
             self._rules.verifier if is_same_login else composition.verifying(),
-            self._rules.policies,
+            policies,
         )
+        policies.judges = tuple(judges)
         self.sessions.rules = self._logins.rules = self._rules
         self._visits.texts = texts
         self._acceptor.rules = composition.bind_rules()
@@ -389,7 +392,7 @@ class Composition:
             lambda time: network.poller.exhaustion.met_since(time) or acceptor.is_deaf_since(time),
             self.binding(),
             self.verifying(),
-            self._policies(),
+            ServerPolicies(self.judges(), reactor),
         )
         budgets = Budgets(config.bandwidth)
         sessions = Sessions(rules)
@@ -553,16 +556,23 @@ class Composition:
             policies=policies,
         )
 
-    def _policies(self) -> ServerPolicies:
-        """The policies of the file, at work, in its order; frp's plugins over HTTP come last."""
+    def judges(self, former: Sequence[NamedJudge] = ()) -> list[NamedJudge]:
+        """The policies of the file, at work, in its order; frp's plugins over HTTP come last.
+
+        :param former: of these go on those that are wanted as they are.
+        :raises PluginError: one cannot be used.
+        """
         wanted = [(name, name, options) for name, options in self.policies.items()]
         wanted += [(each.shown_name, HTTP_POLICY, each) for each in self.config.http_plugins]
         installed = Policies.installed() if wanted else Policies()
-        judges = [
-            NamedJudge(name, installed.get(policy).make_judge(options, self.reactor))
-            for name, policy, options in wanted
-        ]
-        return ServerPolicies(judges, self.reactor)
+        judges = []
+        for name, policy, options in wanted:
+            same = (each for each in former if (each.name, each.options) == (name, options))
+            judges.append(
+                next(same, None)
+                or NamedJudge(name, installed.get(policy).make_judge(options, self.reactor), options)
+            )
+        return judges
 
     def _session_settings(self, link: Link) -> SessionSettings:
         # A part of this process does not die alone.

@@ -6,13 +6,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relaykit.errors import RefusedByPolicy, RefusedError
 from relaykit.interfaces import IJudge
+from relaykit.options import Options
 from relaykit.policy_requests import ProxyClosed, ProxyRequest, Request
 
 __all__ = [
@@ -52,10 +53,11 @@ RequestT = TypeVar("RequestT", bound=Request)
 
 @frozen
 class NamedJudge:
-    """A policy at work, and how the file calls it."""
+    """A policy at work, how the file calls it, and the options that it was made with."""
 
     name: str
     judge: IJudge
+    options: Options | None = field(default=None, repr=False)
 
 
 class ServerPolicies:
@@ -67,7 +69,8 @@ class ServerPolicies:
     log = Logger()
 
     def __init__(self, judges: Sequence[NamedJudge], clock: IReactorTime | None) -> None:
-        self._judges = judges
+        self.judges = tuple(judges)
+        """Those that are asked about the next request."""
         self._clock: Any = clock
         self._waiting: Counter[str] = Counter()
         self._count = 0
@@ -76,7 +79,7 @@ class ServerPolicies:
 
     def decides(self, kind: type[Any]) -> bool:
         """Whether any of them is asked about requests of this class."""
-        return any(kind in each.judge.decides for each in self._judges)
+        return any(kind in each.judge.decides for each in self.judges)
 
     async def ask(self, request: RequestT) -> RequestT:
         """What is to be done in place of what was asked for.
@@ -101,7 +104,7 @@ class ServerPolicies:
 
     def tell(self, closed: ProxyClosed) -> None:
         """Tells each policy, whatever the others do; nobody waits for that."""
-        self._tell(closed, self._judges)
+        self._tell(closed, self.judges)
 
     def _tell(self, closed: ProxyClosed, judges: Sequence[NamedJudge]) -> None:
         judges = [each for each in judges if ProxyClosed in each.judge.decides]
@@ -136,7 +139,7 @@ class ServerPolicies:
         deadline = self._clock.seconds() + DECIDE_TIMEOUT_S
         allowed: list[NamedJudge] = []
         try:
-            for each in self._judges:
+            for each in self.judges:
                 if type(request) in each.judge.decides:
                     request = await self._ask_one(each, request, deadline)
                     allowed.append(each)

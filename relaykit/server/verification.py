@@ -59,13 +59,16 @@ class SessionVerifier:
 
     def verify(self, scope: Scope, proof: Proof, client: ClientIdentity) -> Deferred[None] | None:
         kind = _ASKED.get(scope)
-        if kind is None or not self._policies.decides(kind):
-            return self._verifier.verify(scope, proof, client)
-        return Deferred.fromCoroutine(self._verify_and_ask(scope, proof, client))
+        if kind is not None and self._policies.decides(kind):
+            return Deferred.fromCoroutine(self._verify_and_ask(scope, proof, client))
+        return self._verify(scope, proof, client)
+
+    def _verify(self, scope: Scope, proof: Proof, client: ClientIdentity) -> Deferred[None] | None:
+        # What a policy was to be asked about may be asked for when the policy is no more.
+        return self._verifier.verify(scope, proof, client) if scope in self._verifier.scopes else None
 
     async def _verify_and_ask(self, scope: Scope, proof: Proof, client: ClientIdentity) -> None:
-        if scope in self._verifier.scopes:
-            await maybeDeferred(self._verifier.verify, scope, proof, client)
+        await maybeDeferred(self._verify, scope, proof, client)
         await self._policies.ask(_ASKED[scope](client=client, metas=self._metas))
 
 

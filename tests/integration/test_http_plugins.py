@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.integration.certificates import Authority
 from tests.integration.http_plugin import Plugin
@@ -22,6 +24,16 @@ class PluginTestCase(RelayTestCase):
     """A server that asks plugins."""
 
     own_client: Sequence[str] = ()
+
+    @property
+    def server_table(self) -> Table:
+        """What a server has besides plugins."""
+        return {
+            "bindAddr": LOOPBACK,
+            "bindPort": self.bind_port,
+            "auth.token": TOKEN,
+            "log.level": "trace",
+        }
 
     def start_plugin(self, shown: Sequence[str] = ()) -> tuple[Plugin, int]:
         """A plugin that runs, and its port."""
@@ -184,13 +196,7 @@ class PluginTests(PluginTestCase):
         ):
             server = self.start(
                 self.server_command,
-                {
-                    "bindAddr": LOOPBACK,
-                    "bindPort": self.bind_port,
-                    "auth.token": TOKEN,
-                    "log.level": "trace",
-                    "httpPlugins": [{**table, **keys}],
-                },
+                {**self.server_table, "httpPlugins": [{**table, **keys}]},
                 environ,
             )
             server.wait_for("started successfully")
@@ -207,6 +213,27 @@ class PluginTests(PluginTestCase):
         question = plugin.questions[0]
         self.assertEqual(question["authorization"], "Basic bWU6c2VzYW1l")
         self.assertTrue(question["target"].startswith("/hush?"))
+
+    def test_reload(self) -> None:
+        """Plugins that the server's file names later count at once, and so does that it names none."""
+        plugin, at = self.start_plugin()
+        file = Path(self.write_configuration({**self.server_table, "httpPlugins": []}))
+        server = self.start_file(self.server_command, str(file))
+        server.wait_for("started successfully")
+        port = free_port()
+        self.log_in("picky", [self.echo(port)]).wait_for("start proxy success")
+        converse(port)
+        table: Table = {"name": "strict", "addr": f"{LOOPBACK}:{at}", "ops": ["NewUserConn"]}
+        for number, (tables, is_asked) in enumerate((([table], True), ([], False))):
+            Path(self.write_configuration({**self.server_table, "httpPlugins": tables})).rename(file)
+            server.signal(signal.SIGHUP)
+            server.wait_for("the configuration was read again: httpPlugins from now on", number + 1)
+            if is_asked:
+                with dial(port) as user:
+                    self.assertEqual(end_of(user), b"")
+            else:
+                converse(port)
+        self.assertEqual(len(plugin.questions), 1)
 
     def test_listing(self) -> None:
         """The plugin that the documentation shows lets its users in, with their ports."""

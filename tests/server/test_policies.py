@@ -361,6 +361,19 @@ class DecisionTests(SynchronousTestCase):
         assert isinstance(refusal, Refusal)
         self.assertIn("too busy", refusal.text)
 
+    def test_taken_out(self) -> None:
+        """Once a policy is no more, heartbeats that it was to be asked about are answered."""
+        judge = Judge(decides=frozenset({HeartbeatRequest}))
+        scene = Scene(judges=named(judge))
+        client = Client(scene)
+        session = scene.sessions.get(client.run_id)
+        assert session is not None
+        session.policies.judges = ()
+        client.core._send(Ping())
+        client.register("web", remote_port=6000)
+        self.assertEqual(len(client.of(events.ProxyRegistered)), 1)
+        self.assertEqual(judge.asked, [])
+
     def test_after_the_proof(self) -> None:
         """Policies are not asked about a heartbeat, or a work connection, whose proof does not hold."""
         judge = Judge(decides=frozenset({HeartbeatRequest, WorkConnectionRequest}))

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from relaykit.config.load import LoadedServer
 from relaykit.config.rules.changing import Changes
-from relaykit.config.schema import PortRange, ServerConfig, ServerTls, ServerTransport
+from relaykit.config.schema import HttpPlugin, PortRange, ServerConfig, ServerTls, ServerTransport
 from relaykit.dataplane import passed_sockets
 from relaykit.dataplane.listening import ListenFailed
 from relaykit.errors import (
@@ -27,6 +27,7 @@ from relaykit.errors import (
 from relaykit.interfaces import IExposure, IIngress, IListeningPort
 from relaykit.options import Effect, Options
 from relaykit.plugins import CarrierReference
+from relaykit.policy_requests import UserRequest
 from relaykit.proxies import tcp
 from relaykit.proxies.tcp import TcpOptions
 from relaykit.proxies.tcpmux import TcpmuxKeys
@@ -372,6 +373,24 @@ class ReloadTests(SynchronousTestCase):
         self.assertRaises(ProxyRefusedError, self.publish, "refused", 6001)
         self.publish("new", 7001)
         self.assertEqual(sorted(self.relay.open_ports), [6000, 7001])
+
+    def test_plugins(self) -> None:
+        """Other plugins over HTTP count at once, and those that are the same go on."""
+        parts = self.relay.server._parts
+        assert parts is not None
+        first, second = (
+            HttpPlugin(name=name, addr=Secret("127.0.0.1:1"), ops=("NewUserConn",)) for name in "ab"
+        )
+        self.assertEqual(self.reload(http_plugins=(first,)).keys[Effect.AT_ONCE], ("httpPlugins",))
+        policies = parts._rules.policies
+        self.assertTrue(policies.decides(UserRequest))
+        (kept,) = policies.judges
+        self.reload(http_plugins=(second, first))
+        self.assertEqual([each.name for each in policies.judges], ["b", "a"])
+        self.assertIs(policies.judges[1], kept)
+        self.reload(http_plugins=())
+        self.assertFalse(policies.decides(UserRequest))
+        self.assertIs(parts._rules.policies, policies)
 
     def test_needs_restart(self) -> None:
         """What can only be changed by a restart is named, and stays as it is."""

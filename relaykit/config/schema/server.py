@@ -338,7 +338,7 @@ class ServerConfig(Options, frozen=True, kw_only=True):
     ] = ()
     bandwidth: Annotated[Bandwidth, effect(Effect.AT_ONCE)] = Bandwidth()
     proxy_protocol: ProxyProtocol = ProxyProtocol()
-    http_plugins: Annotated[tuple[HttpPlugin, ...], doc("Web services to ask.")] = ()
+    http_plugins: Annotated[tuple[HttpPlugin, ...], effect(Effect.AT_ONCE), doc("Web services to ask.")] = ()
     log: Annotated[ServerLogConfig, effect(Effect.AT_ONCE)] = ServerLogConfig()
     web_server: WebServerConfig = WebServerConfig()
     keep_history: Annotated[
