@@ -79,7 +79,7 @@ RuntimeDirectoryMode=0700
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
-PrivateDevices=yes
+{devices}
 ProtectProc=invisible
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -107,6 +107,9 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 """
 
+
+_NO_DEVICES = "PrivateDevices=yes"
+_TUN_DEVICES = "DevicePolicy=closed\nDeviceAllow=/dev/net/tun rw"
 
 _SOCKET_UNIT = """\
 # Made by: relaykit systemd sockets
@@ -170,6 +173,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
     config = str(Path(config).absolute())
     token_file = str(Path(token_file).absolute()) if token_file else ""
     low: list[int] = []
+    has_network = False
     files = ServiceFiles()
     if Path(config).exists():
         reading: dict[str, Any] = {
@@ -185,6 +189,7 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
             else:
                 loaded = load_client(config, **reading)
                 low = sorted(_low_client_ports(loaded))
+                has_network = bool(loaded.config.virtual_net.address)
         except ConfigurationProblems as error:
             context.explain(error)
             return 1
@@ -204,7 +209,8 @@ def _run(role: str, context: CommandContext, config: str, token_file: str, socke
             "hidden from it; install relaykit elsewhere, such as in /opt/relaykit",
             "systemd-unit",
         )
-    context.write(unit(role, command, config, token_file, [] if sockets else low, sockets, files))
+    low_ports = [] if sockets else low
+    context.write(unit(role, command, config, token_file, low_ports, sockets, files, has_network))
     return 0
 
 
@@ -221,6 +227,7 @@ def unit(
     low_ports: list[int],
     sockets: bool = False,
     files: ServiceFiles = _NO_FILES,
+    has_network: bool = False,
 ) -> str:
     """The text of a unit.
 
@@ -229,6 +236,7 @@ def unit(
     :param low_ports: those that take a capability.
     :param sockets: whether there is a socket unit, too.
     :param files: what becomes of the files that the configuration names.
+    :param has_network: whether it has a virtual network, whose device takes a capability, too.
     """
     credentials = dict(files.credentials)
     if token_file:
@@ -242,7 +250,11 @@ def unit(
         words.append(quoted_word(config))
     if token_file:
         words += ["--token-file", f"${{CREDENTIALS_DIRECTORY}}/{TOKEN_KEY}"]
-    ports = " and ".join(map(str, low_ports))
+    rights = {}
+    if low_ports:
+        rights["CAP_NET_BIND_SERVICE"] = f"port {' and '.join(map(str, low_ports))}"
+    if has_network:
+        rights["CAP_NET_ADMIN"] = "the virtual network"
     return _UNIT.format(
         role=role,
         sockets=_WITH_SOCKETS if sockets else "",
@@ -253,10 +265,11 @@ def unit(
         logs=f"LogsDirectory={files.logs}\nLogsDirectoryMode=0750\n" if files.logs else "",
         groups=f"SupplementaryGroups={' '.join(files.groups)}\n" if files.groups else "",
         stop_s=DRAIN_LIMIT_S + 10,
-        why=f"  What it has is for port {ports}." if low_ports else "",
-        capability="CAP_NET_BIND_SERVICE" if low_ports else "",
-        # In a user namespace of its own, a capability would not reach the ports of the machine.
-        users="" if low_ports else "PrivateUsers=yes\n",
+        devices=_TUN_DEVICES if has_network else _NO_DEVICES,
+        why=f"  What it has is for {', and for '.join(rights.values())}." if rights else "",
+        capability=" ".join(rights),
+        # In a user namespace of its own, a capability would not reach the network of the machine.
+        users="" if rights else "PrivateUsers=yes\n",
     )
 
 

@@ -44,6 +44,13 @@ TOKEN = 'auth.token = "t"\n'
 """What a server's file has to have."""
 
 
+NETWORK = """\
+serverAddr = "relay.example"
+featureGates = { VirtualNet = true }
+virtualNet.address = "100.86.0.1/24"
+"""
+
+
 class UnitTests(SynchronousTestCase):
     """Tests for what is in a unit."""
 
@@ -57,6 +64,16 @@ class UnitTests(SynchronousTestCase):
         self.assertIn("\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n", low)
         self.assertIn("for port 80 and 443.", low)
         self.assertNotIn("PrivateUsers", low)
+
+    def test_virtual_network(self) -> None:
+        """A client with a virtual network may make its device, and sees no other one of the machine."""
+        self.assertIn("\nPrivateDevices=yes\n", unit("client", COMMAND, "/etc/a.toml", "", []))
+        text = unit("client", COMMAND, "/etc/a.toml", "", [80], has_network=True)
+        self.assertIn("\nDevicePolicy=closed\nDeviceAllow=/dev/net/tun rw\n", text)
+        self.assertIn("\nAmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_ADMIN\n", text)
+        self.assertIn("  What it has is for port 80, and for the virtual network.\n", text)
+        for word in ("PrivateDevices", "PrivateUsers"):
+            self.assertNotIn(word, text)
 
     def test_token(self) -> None:
         """A token file is handed over as a credential, so that the service's user need not read it."""
@@ -159,6 +176,7 @@ class RunTests(SynchronousTestCase):
             ("client", visitor(5432), ""),
             ("client", visitor(80), "CAP_NET_BIND_SERVICE"),
             ("client", visitor(-1), ""),
+            ("client", NETWORK, "CAP_NET_ADMIN"),
         ):
             self.assertIn(f"\nAmbientCapabilities={needed}\n", self.systemd(role, text).stdout, text)
 
