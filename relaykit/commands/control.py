@@ -94,7 +94,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             (
                 each["name"],
                 "visitor",
-                "listening" if each["address"] else "closed",
+                _stands(each),
                 users_text(each["users"]),
                 _where(each),
             )
@@ -136,8 +136,14 @@ def _connection(report: dict[str, Any]) -> str:
     )
 
 
+def _stands(visitor: dict[str, Any]) -> str:
+    if visitor["address"]:
+        return "listening"
+    return "connected" if visitor.get("local") and visitor["users"] else "closed"
+
+
 def _where(entry: dict[str, Any]) -> str:
-    return " ".join(filter(None, (entry["address"], entry["reason"], entry["way"])))
+    return " ".join(filter(None, (entry["address"] or entry.get("local"), entry["reason"], entry["way"])))
 
 
 def _probed(probe: dict[str, Any] | None) -> str:

@@ -72,6 +72,17 @@ class ControlTests(AskingTestCase):
         printed = self.ask("status", "--json")
         self.assertEqual(json.loads(printed.stdout), CLIENT)
 
+    def test_standing(self) -> None:
+        """A visitor that connects a local service is shown with that, and with why it is not connected."""
+        visitor = {"name": "v", "address": "", "local": "virtual_net:", "way": ""}
+        for name, users, reason, line in (
+            ("a.toml", 1, "", "v  visitor  connected  1 user  virtual_net:\n"),
+            ("b.toml", 0, "nobody there", "v  visitor  closed  0 users  virtual_net: nobody there\n"),
+        ):
+            entry = {**visitor, "users": users, "reason": reason}
+            self.answering("client", {**CLIENT, "proxies": [], "visitors": [entry]}, name)
+            self.assertIn(line, self.ask("status", name).stdout)
+
     def test_not_connected(self) -> None:
         """Where a client is not connected it says when it tries again, or that it ends."""
         answer = {**CLIENT, "connected": False, "next_try_seconds": 3.0, "proxies": [], "visitors": []}
