@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from relaykit.errors import RefusedByPolicy, RefusedError
 from relaykit.interfaces import IJudge
 from relaykit.options import Options
-from relaykit.policy_requests import ProxyClosed, ProxyRequest, Request
+from relaykit.policy_requests import LoginRequest, ProxyClosed, ProxyRequest, Request, UserRequest
+from relaykit.values import host_of
 
 __all__ = [
     "DECIDE_TIMEOUT_S",
@@ -155,6 +156,7 @@ class ServerPolicies:
             "policy": named.name,
             "request": type(request).__name__,
             "run": request.client.run_id,
+            **_doer(request),
         }
         judge: Callable[[Any], Any] = named.judge.judge
         answer: Deferred[Any] = maybeDeferred(judge, request)
@@ -166,12 +168,14 @@ class ServerPolicies:
             raise
         except RefusedError as refusal:
             refused = RefusedByPolicy(refusal.text)
-            self.log.info("[{run}] policy {policy} refuses {request}: {reason}", reason=refused.text, **what)
+            self.log.info(
+                "[{run}] policy {policy} refuses {request} of {who}: {reason}", reason=refused.text, **what
+            )
             raise refused from refusal
         except TimeoutError as error:
             self.log.error(
-                "[{run}] policy {policy} did not decide about {request} within {seconds:g} s, which "
-                "refuses it: see what it waits for, or take [policies.{policy}] out of the file",
+                "[{run}] policy {policy} did not decide about {request} of {who} within {seconds:g} s, which "
+                "refuses it: see what it waits for, or take its table out of the file",
                 seconds=DECIDE_TIMEOUT_S,
                 problem="policy-slow",
                 **what,
@@ -179,7 +183,7 @@ class ServerPolicies:
             raise RefusedByPolicy(NO_ANSWER) from error
         except Exception as error:
             self.log.failure(
-                "[{run}] policy {policy} failed with {request}, which refuses it",
+                "[{run}] policy {policy} failed with {request} of {who}, which refuses it",
                 problem="policy-failed",
                 **what,
             )
@@ -188,8 +192,8 @@ class ServerPolicies:
             return request
         if type(decided) is not type(request):
             self.log.error(
-                "[{run}] policy {policy} answered {request} with a {answer}, which refuses it: an answer is "
-                "None or a request of the same class",
+                "[{run}] policy {policy} answered {request} of {who} with a {answer}, which refuses it: an "
+                "answer is None or a request of the same class",
                 answer=type(decided).__name__,
                 problem="policy-failed",
                 **what,
@@ -197,6 +201,13 @@ class ServerPolicies:
             raise RefusedByPolicy(DEFECTIVE)
         changed: RequestT = decided
         return changed
+
+
+def _doer(request: Request) -> dict[str, Any]:
+    """Who does what is asked about, and the host that the log counts it for."""
+    if isinstance(request, LoginRequest | UserRequest):
+        return {"who": request.origin, "stranger": host_of(request.origin.source)}
+    return {"who": request.client.name, "by_client": host_of(request.client.address)}
 
 
 NO_POLICIES = ServerPolicies((), None)

@@ -41,7 +41,7 @@ from relaykit.server.policies import (
     ServerPolicies,
 )
 from relaykit.testing.memory import RecordingReceiver
-from relaykit.values import ClientIdentity
+from relaykit.values import Address, ClientIdentity, Origin
 from tests.server.scene import Client, Scene, versions
 from tests.server.test_observers import Noting
 
@@ -122,6 +122,21 @@ class ServerPoliciesTests(SynchronousTestCase):
             self.assertEqual(self.refusal(self.ask(refusing(""), last)), "refused by a policy of the server")
         self.assertEqual(last.asked, [])
         self.assertEqual([(each["policy"], each["request"]) for each in logged], [("p0", "ProxyRequest")])
+
+    def test_who(self) -> None:
+        """A line says who was refused, and counts for the host of whoever that is, so that none floods it."""
+        origin = Origin(Address("192.0.2.7", 4000))
+        ann = ClientIdentity("run", "ann", "home", Address("192.0.2.1", 5000))
+        user = UserRequest(client=ann, metas={}, proxy="web", type="tcp", origin=origin)
+        for request, who, key, host in (
+            (user, "192.0.2.7:4000", "stranger", "192.0.2.7"),
+            (evolve(REQUEST, client=ann), "ann.home", "by_client", "192.0.2.1"),
+        ):
+            asked = ServerPolicies(named(refusing()), self.clock).ask(request)
+            with capturedLogs() as logged:
+                self.failureResultOf(Deferred.fromCoroutine(asked), RefusedByPolicy)
+            (line,) = logged
+            self.assertEqual((str(line["who"]), line[key]), (who, host))
 
     def test_later(self) -> None:
         """A policy may take its time, up to a bound that all together have."""
