@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.client import URI, Agent, readBody
+from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from relaykit.dataplane.dialing import dial
 from relaykit.dataplane.forward_proxies import dial_through
-from relaykit.dataplane.http_client import WholeBody
+from relaykit.dataplane.http_client import BoundedEndpoint, WholeBody, failed_by, read_whole
 from relaykit.dataplane.poller import ReactorPoller
 from relaykit.dataplane.protocols import LegEndpoint
 from relaykit.dataplane.tls import TlsContext, client_context, start_tls
@@ -27,8 +28,6 @@ from relaykit.sansio.forward_proxies.urls import ForwardProxy, Scheme, parse_pro
 from relaykit.values import NO_SECRET, Address, Secret
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IProtocolFactory
-
     from relaykit.interfaces import IStreamLeg
 
 __all__ = ["ANSWER_TIMEOUT_S", "MOST_ANSWER_BYTES", "Asking", "ProviderPath"]
@@ -127,33 +126,30 @@ class Asking:
     async def _ask(self, method: bytes, url: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
         headers.setRawHeaders("accept", ["application/json"])
         headers.setRawHeaders("user-agent", ["relaykit"])
-        connections = _Connections(self._reactor, self._path)
+        exchange = Deferred.fromCoroutine(self._exchange(method, url, headers, body))
         try:
-            exchange = Deferred.fromCoroutine(
-                _exchange(self._reactor, connections, method, url, headers, body)
-            )
-            return await exchange.addTimeout(ANSWER_TIMEOUT_S, self._reactor)
-        except TimeoutError:
-            raise CredentialError(
-                f"{_place(url)} did not answer within {ANSWER_TIMEOUT_S:g} seconds"
-            ) from None
+            return await exchange.addTimeout(ANSWER_TIMEOUT_S, self._reactor, partial(_too_late, url))
+        except (CancelledError, CredentialError):
+            raise
         except RelaykitError as error:
             raise CredentialError(f"{_place(url)} cannot be asked: {error}") from error
         except Exception as error:
             # Twisted's client fails in a dozen ways, whose texts are lists of failures.
-            why = "too large" if connections.said_too_much else "cut short, or not what HTTP allows"
+            if failed_by(error, CancelledError):
+                raise CancelledError from error
+            is_too_large = failed_by(error, ConnectionAborted)
+            why = "too large" if is_too_large else "cut short, or not what HTTP allows"
             raise CredentialError(f"the answer of {_place(url)} is {why}") from error
-        finally:
-            connections.abort()
+
+    async def _exchange(self, method: bytes, url: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
+        agent = Agent.usingEndpointFactory(self._reactor, _Endpoints(self._reactor, self._path))
+        producer = WholeBody(body) if body else None
+        response = await agent.request(method, url.encode("ascii"), headers, producer)
+        return int(response.code), await read_whole(response)
 
 
-async def _exchange(
-    reactor: Any, connections: _Connections, method: bytes, url: str, headers: Headers, body: bytes
-) -> tuple[int, bytes]:
-    agent = Agent.usingEndpointFactory(reactor, connections)
-    producer = WholeBody(body) if body else None
-    response = await agent.request(method, url.encode("ascii"), headers, producer)
-    return int(response.code), bytes(await readBody(response))
+def _too_late(url: str, result: Any, seconds: float) -> NoReturn:
+    raise CredentialError(f"{_place(url)} did not answer within {seconds:g} seconds")
 
 
 def _place(url: str) -> str:
@@ -165,82 +161,29 @@ def _place(url: str) -> str:
 
 
 @implementer(IAgentEndpointFactory)
-class _Connections:
-    """The connections of one request."""
+@frozen
+class _Endpoints:
+    """The ways to a provider."""
 
-    def __init__(self, reactor: Any, path: ProviderPath) -> None:
-        self._poller = ReactorPoller(reactor)
-        self._path = path
-        self._made: list[_Counting] = []
-        self.received = 0
-
-    @property
-    def said_too_much(self) -> bool:
-        """Whether more came than is read."""
-        return self.received > MOST_ANSWER_BYTES
+    _reactor: Any
+    _path: ProviderPath
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _CountedEndpoint(
-            self, LegEndpoint(self._poller, lambda: Deferred.fromCoroutine(self._leg(uri)))
-        )
+        poller = ReactorPoller(self._reactor)
+        legs = LegEndpoint(poller, lambda: Deferred.fromCoroutine(self._leg(poller, uri)))
+        return BoundedEndpoint(legs, MOST_ANSWER_BYTES)
 
-    def counting(self, factory: IProtocolFactory) -> _Counting:
-        """Has what is received counted."""
-        made = _Counting(factory, self)
-        self._made.append(made)
-        return made
-
-    def abort(self) -> None:
-        """Drops what is still there."""
-        for each in self._made:
-            for protocol in list(each.protocols):
-                protocol.abortConnection()
-
-    async def _leg(self, uri: URI) -> IStreamLeg:
+    async def _leg(self, poller: ReactorPoller, uri: URI) -> IStreamLeg:
         host = uri.host.decode("ascii").removeprefix("[").removesuffix("]")
         context = self._path.context(host) if uri.scheme == b"https" else None
         proxy = self._path.proxy_to(host, uri.port)
         if proxy is None:
-            leg = await dial(self._poller, host, uri.port, ANSWER_TIMEOUT_S)
+            leg = await dial(poller, host, uri.port, ANSWER_TIMEOUT_S)
         else:
-            leg = await dial_through(self._poller, proxy, Address(host, uri.port), ANSWER_TIMEOUT_S)
+            leg = await dial_through(poller, proxy, Address(host, uri.port), ANSWER_TIMEOUT_S)
         if context is None:
             return leg
         secured: IStreamLeg = await start_tls(
-            self._poller, leg, context, server_side=False, timeout_s=ANSWER_TIMEOUT_S
+            poller, leg, context, server_side=False, timeout_s=ANSWER_TIMEOUT_S
         )
         return secured
-
-
-@implementer(IStreamClientEndpoint)
-@frozen
-class _CountedEndpoint:
-    _connections: _Connections
-    _endpoint: LegEndpoint
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        connecting: Deferred[Any] = self._endpoint.connect(self._connections.counting(protocolFactory))
-        return connecting.addCallback(lambda connection: connection.wrappedProtocol)
-
-
-class _Connection(ProtocolWrapper):
-    """Ends what says too much."""
-
-    factory: _Counting
-
-    def dataReceived(self, data: bytes) -> None:
-        connections = self.factory.connections
-        connections.received += len(data)
-        if connections.said_too_much:
-            self.abortConnection()
-        else:
-            super().dataReceived(data)
-
-
-class _Counting(WrappingFactory[_Connection]):
-    protocol = _Connection
-    noisy = False
-
-    def __init__(self, wrapped: IProtocolFactory, connections: _Connections) -> None:
-        super().__init__(wrapped)
-        self.connections = connections
