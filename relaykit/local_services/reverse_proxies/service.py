@@ -60,7 +60,7 @@ class WebService:
         try:
             secured: IStreamLeg = await host.secured_to(leg, context)
         except TransportSecurityError as error:
-            raise ConnectionFailed(f"{self._address}: {error}", problem=error.problem) from error
+            raise ConnectionFailed(str(error), problem=error.problem) from error
         return secured
 
     def _not_reached(self, failure: Failure, origin: Origin) -> Failure:
