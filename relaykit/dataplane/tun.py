@@ -11,6 +11,7 @@ from relaykit.dataplane.poller import PIECE_BYTES, READ
 if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
     from relaykit.sansio.contract import Buffer
+    from relaykit.sansio.packets.headers import IpAddress
 
 __all__ = ["MTU", "READS_AT_ONCE", "TunDevice"]
 
@@ -35,6 +36,7 @@ class TunDevice:
         read: Callable[[int, int], bytes] = os.read,
         write: Callable[[int, Buffer], int] = os.write,
         close: Callable[[int], None] = os.close,
+        add_route: Callable[[IpAddress], None] = lambda destination: None,
     ) -> None:
         self.interest = self.watched = 0
         self.name = name
@@ -45,6 +47,7 @@ class TunDevice:
         self._read = read
         self._write = write
         self._close = close
+        self._add_route = add_route
         self._packets_read: Callable[[list[bytes]], None] = lambda packets: None
         self._lost: Callable[[str], None] = lambda why: None
 
@@ -67,6 +70,13 @@ class TunDevice:
             except OSError:
                 # It makes no sense of the packet, the device is down, or there is no memory.
                 self.dropped += 1
+
+    def lead(self, destination: IpAddress) -> None:
+        """Has the system send what goes to an address by this device, as long as that is there.
+
+        :raises OSError: it does not: with ``EEXIST``, because it sends that elsewhere.
+        """
+        self._add_route(destination)
 
     def close(self) -> None:
         """Takes the device from the system."""

@@ -12,17 +12,19 @@ import re
 import socket
 import struct
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from relaykit.dataplane.tun import MTU, TunDevice
 from relaykit.errors import VirtualNetworkError
+from relaykit.sansio.packets.routes import MOST_ANSWER_BYTES, refusal, route_request
 
 if sys.platform == "linux":
     import fcntl
 
 if TYPE_CHECKING:
     from relaykit.dataplane.poller import Poller
-    from relaykit.sansio.packets.headers import Interface
+    from relaykit.sansio.packets.headers import Interface, IpAddress
 
 __all__ = ["LinuxSystem", "open_tun"]
 
@@ -82,6 +84,13 @@ class LinuxSystem:
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as plain:
             return fcntl.ioctl(plain, request, argument)
 
+    def tell_routing(self, message: bytes) -> bytes:
+        """Sends a message to who keeps the routes; answers its answer."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC) as plain:
+            plain.send(message)
+            # The kernel has answered before it returns from that.
+            return plain.recv(MOST_ANSWER_BYTES, socket.MSG_DONTWAIT)
+
 
 def open_tun(poller: Poller, own: Interface, system: LinuxSystem | None = None) -> TunDevice:
     """A device that has an address, whose network is reached through it.
@@ -100,7 +109,9 @@ def open_tun(poller: Poller, own: Interface, system: LinuxSystem | None = None) 
         with contextlib.suppress(OSError):
             system.close(number)
         raise _cannot(error, f"a device with the address {own}") from error
-    return TunDevice(poller, number, name, close=system.close)
+    return TunDevice(
+        poller, number, name, close=system.close, add_route=partial(_add_route, system, name.encode())
+    )
 
 
 def _made(system: LinuxSystem, number: int) -> str:
@@ -132,10 +143,20 @@ def _prepared(system: LinuxSystem, name: str, own: Interface) -> None:
     flags = _WITH_FLAGS.unpack(answer)[1] | _IFF_UP | _IFF_RUNNING
     system.tell_network(socket.AF_INET, _SIOCSIFFLAGS, _WITH_FLAGS.pack(raw, flags))
     if own.version == 6:
-        answer = system.tell_network(socket.AF_INET, _SIOCGIFINDEX, _WITH_NUMBER.pack(raw, 0))
-        index = _WITH_NUMBER.unpack(answer)[1]
-        argument = _OF_IPV6.pack(own.ip.packed, own.network.prefixlen, index)
+        argument = _OF_IPV6.pack(own.ip.packed, own.network.prefixlen, _number_of(system, raw))
         system.tell_network(socket.AF_INET6, _SIOCSIFADDR, argument)
+
+
+def _add_route(system: LinuxSystem, name: bytes, destination: IpAddress) -> None:
+    number = refusal(system.tell_routing(route_request(destination, _number_of(system, name))))
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _number_of(system: LinuxSystem, name: bytes) -> int:
+    answer = system.tell_network(socket.AF_INET, _SIOCGIFINDEX, _WITH_NUMBER.pack(name, 0))
+    number: int = _WITH_NUMBER.unpack(answer)[1]
+    return number
 
 
 def _cannot(error: OSError, what: str) -> VirtualNetworkError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,8 @@ from relaykit.sansio.packets.switch import PacketSwitch
 from relaykit.values import host_of
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from relaykit.dataplane.poller import Poller
     from relaykit.dataplane.tun import TunDevice
     from relaykit.interfaces import IStreamLeg
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
     from relaykit.sansio.packets.switch import Branch
     from relaykit.values import Ended
 
+    Network = IPv4Network | IPv6Network
     OpenDevice = Callable[[Poller, Interface], TunDevice]
 
-__all__ = ["MOST_STREAMS", "PACKETS_AT_ONCE", "VirtualNetwork", "open_device"]
+__all__ = ["MOST_ROUTES", "MOST_STREAMS", "PACKETS_AT_ONCE", "VirtualNetwork", "open_device"]
 
 MOST_STREAMS: Final = 1024
 """Streams of one network: each may have a few hundred kilobytes that wait."""
+
+MOST_ROUTES: Final = 1024
+"""Addresses outside of the network that the system sends by the device; each is one of a visitor's file."""
 
 PACKETS_AT_ONCE: Final = 256
 """Packets taken from one stream before others have their turn; each costs a system call."""
@@ -63,6 +70,10 @@ class VirtualNetwork:
         self._device: TunDevice | None = None
         self._switch: PacketSwitch | None = None
         self._streams: dict[Branch, _Stream] = {}
+        self._network: Network | None = None
+        self._led: set[IpAddress] = set()
+        """What outside of it is sent by the device: as long as that is there, since what is sent to such an
+        address must go nowhere else while there is no stream to it."""
 
     def open(self, own: Interface, *, is_gateway: bool = False) -> None:
         """Makes the device.
@@ -73,6 +84,8 @@ class VirtualNetwork:
         """
         device = self._device = self._open_device(self._poller, own)
         self._switch = PacketSwitch(own, is_gateway)
+        self._network = own.network
+        self._led.clear()
         device.start(self._packets_read, self._device_lost)
         self.log.info(
             "the virtual network has the device {device}, with the address {address}",
@@ -93,9 +106,28 @@ class VirtualNetwork:
             raise ConnectionFailed("this client has no virtual network: virtualNet.address gives it one")
         if len(self._streams) >= MOST_STREAMS:
             raise ConnectionFailed(f"the virtual network has {MOST_STREAMS} streams: there is no room")
+        if destination is not None:
+            self._lead(self._device, destination)
         branch = self._switch.join(destination)
         stream = self._streams[branch] = _Stream(self, branch, leg)
         stream.start()
+
+    def _lead(self, device: TunDevice, destination: IpAddress) -> None:
+        """Has the system send what goes to an address by the device, unless it does."""
+        if destination in self._led or (self._network and destination in self._network):
+            return
+        try:
+            if len(self._led) >= MOST_ROUTES:
+                raise OSError(errno.ENOSPC, f"there are {MOST_ROUTES} of them")
+            device.lead(destination)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if error.errno == errno.EEXIST:
+                reason = "the system has another one, which has to go first (ip route)"
+            raise ConnectionFailed(
+                f"there can be no route to {destination} by the virtual network: {reason}"
+            ) from error
+        self._led.add(destination)
 
     # --- for streams ----------------------------------------------------------------------------
 

@@ -309,6 +309,8 @@ class FakeTun:
     def __init__(self) -> None:
         self.got: list[bytes] = []
         self.closed = False
+        self.led: list[str] = []
+        self.no_route: OSError | None = None
         self.packets_read: Callable[[list[bytes]], None]
         self.lost: Callable[[str], None]
 
@@ -319,6 +321,12 @@ class FakeTun:
     def send(self, packets: Iterable[Buffer]) -> None:
         """Takes packets."""
         self.got += [bytes(each) for each in packets]
+
+    def lead(self, destination: object) -> None:
+        """Notes where a route leads to, if there is no error."""
+        if self.no_route is not None:
+            raise self.no_route
+        self.led.append(str(destination))
 
     def close(self) -> None:
         """Notes that it was closed."""

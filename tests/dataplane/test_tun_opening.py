@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 import sys
+from ipaddress import ip_address
 from typing import Any
 from unittest import skipUnless
 
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.errors import VirtualNetworkError, problem_of
 from relaykit.sansio.packets.headers import parse_interface
+from relaykit.sansio.packets.routes import refusal, route_request
 from tests.dataplane.fakes import FakePoller, os_error
 
 if sys.platform == "linux":
@@ -62,6 +64,17 @@ class OpenTunTests(SynchronousTestCase):
         self.assertEqual((up[1], asked[1], address[:2]), (0x8914, 0x8933, (socket.AF_INET6, 0x8916)))
         self.assertEqual(address[2], bytes.fromhex("fd00" + "0" * 27 + "1") + struct.pack("=Ii", 64, 5))
 
+    def test_route(self) -> None:
+        """A route names the address and the number of the device; what the kernel refuses is raised."""
+        made: Any = self.system
+        device = open_tun(FakePoller(), parse_interface("10.0.0.1/24"), made)
+        destination = ip_address("192.0.2.7")
+        device.lead(destination)
+        self.assertEqual(self.system.asked, [route_request(destination, 5)])
+        self.system.refusal = errno.EEXIST
+        with self.assertRaises(FileExistsError):
+            device.lead(destination)
+
     def test_no_rights(self) -> None:
         """Without rights it is said what to do, and nothing stays open."""
         self.system.errors[0x400454CA] = os_error(errno.EPERM)
@@ -102,6 +115,9 @@ class OpenTunTests(SynchronousTestCase):
         flags = struct.unpack("=16sH22x", system.tell_network(socket.AF_INET, 0x8913, argument))[1]
         self.assertTrue(flags & 8)
         self.assertRaises(OSError, system.tell, 0, 0x400454CA, argument)
+        # There is no device with the highest number.
+        request = route_request(ip_address("192.0.2.7"), 0x7FFFFFFF)
+        self.assertIn(refusal(system.tell_routing(request)), (errno.ENODEV, errno.EPERM))
 
 
 class FakeSystem:
@@ -117,6 +133,8 @@ class FakeSystem:
         self.named: list[tuple[str, int]] = []
         self.told: list[tuple[int, int, bytes]] = []
         self.closed: list[int] = []
+        self.asked: list[bytes] = []
+        self.refusal = 0
 
     def names(self) -> list[str]:
         """The devices that there are."""
@@ -141,6 +159,11 @@ class FakeSystem:
         if len(self.named) <= self.busy:
             raise os_error(errno.EBUSY)
         return argument
+
+    def tell_routing(self, message: bytes) -> bytes:
+        """Notes what is asked for, and refuses it where the test says so."""
+        self.asked.append(message)
+        return struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -self.refusal)
 
     def tell_network(self, family: int, request: int, argument: bytes) -> bytes:
         """Notes what it is told; a device has the number 5, and the flags of one that is down."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from relaykit.dataplane.virtual_network import (
+    MOST_ROUTES,
     MOST_STREAMS,
     PACKETS_AT_ONCE,
     VirtualNetwork,
@@ -21,7 +23,7 @@ from relaykit.sansio.packets.framing import framed
 from relaykit.sansio.packets.headers import parse_interface
 from relaykit.sansio.packets.switch import MOST_WAITING_BYTES
 from relaykit.testing.memory import MemoryLeg, MemoryNetwork, RecordingReceiver
-from tests.dataplane.fakes import FakeTun
+from tests.dataplane.fakes import FakeTun, os_error
 from tests.sansio.packets.made import packet
 
 OWN, ALICE, BOB = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -81,6 +83,37 @@ class VirtualNetworkTests(SynchronousTestCase):
         answer = packet(ALICE, OWN, b"x")
         self.bring(leg, answer, packet(BOB, OWN), b"junk")
         self.assertEqual(self.device.got, [answer])
+
+    def test_elsewhere(self) -> None:
+        """What is outside of the network gets a route, once, which stays when its leg is gone."""
+        self.open()
+        for destination in (ALICE, "192.0.2.7", "192.0.2.7"):
+            leg, _ = self.join(destination)
+            leg.close()
+            self.memory.flush()
+        self.assertEqual(self.device.led, ["192.0.2.7"])
+        self.network.close()
+        self.open()
+        self.join("192.0.2.7")
+        self.assertEqual(self.device.led, ["192.0.2.7"] * 2)
+
+    def test_no_route(self) -> None:
+        """Where there can be none that is said, and the leg stays with who has it."""
+        self.open()
+        for number, word in ((errno.EEXIST, "ip route"), (errno.EPERM, "not permitted")):
+            self.device.no_route = os_error(number)
+            with self.assertRaisesRegex(ConnectionFailed, f"192.0.2.7.*{word}"):
+                self.join("192.0.2.7")
+        self.join(ALICE)
+
+    def test_many_routes(self) -> None:
+        """There are so many of them."""
+        self.open()
+        for number in range(MOST_ROUTES):
+            leg, _ = self.join(str(ip_address("192.0.2.0") + number))
+            leg.close()
+            self.memory.flush()
+        self.assertRaises(ConnectionFailed, self.join, "203.0.113.1")
 
     def test_learned(self) -> None:
         """A leg whose user has sent a packet gets the answers to it."""

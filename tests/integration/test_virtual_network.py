@@ -17,7 +17,7 @@ from tests.integration.programs import Program, frp_command, missing_frp, relayk
 from tests.integration.relays import NOTHING, SECRET_KEY, RelayTestCase, Table
 from tests.integration.traffic import dial, receive_exactly
 from tests.integration.virtual_networks import SERVER_OF, ThreeMachines, ping
-from tests.natlab.namespaces import entered, why_not
+from tests.natlab.namespaces import entered, run, why_not
 
 TRANSFER_BYTES = 4 * 1024 * 1024
 """More than any buffer on the way has room for."""
@@ -51,6 +51,10 @@ NETWORKS = {
     "ipv4": Network("100.86.0.1", "100.86.0.2", 24),
     "ipv6": Network("fd86::1", "fd86::2", 64),
 }
+
+
+ELSEWHERE = {"ipv4": ("192.0.2.7", 32), "ipv6": ("2001:db8::7", 128)}
+"""Addresses outside of them, and the lengths of their prefixes."""
 
 
 @frozen
@@ -98,7 +102,7 @@ class VirtualNetworkTests(RelayTestCase):
         """The server."""
         return self.start_server({"bindAddr": "0.0.0.0"}, self.program("s", whose, "frps"))
 
-    def client(self, role: str, whose: str, address: str, **entries: Any) -> Program:
+    def client(self, role: str, whose: str, address: str, more: Table = NOTHING, **entries: Any) -> Program:
         """A client that has an address."""
         own = {"stateDir": str(self.folder / role)} if whose == "our" else NOTHING
         table: dict[str, Any] = {
@@ -108,10 +112,11 @@ class VirtualNetworkTests(RelayTestCase):
             "loginFailExit": False,
             "log.level": "debug",
             **own,
+            **more,
         }
         return self.start_client(table, command=self.program(role, whose, "frpc"), **entries)
 
-    def provide(self, network: Network, whose: str = "our") -> Program:
+    def provide(self, network: Network, whose: str = "our", table: Table = NOTHING) -> Program:
         """The client that the visitor leads to; ready."""
         proxy = {
             "name": "network",
@@ -119,11 +124,12 @@ class VirtualNetworkTests(RelayTestCase):
             "secretKey": SECRET_KEY,
             "plugin": {"type": "virtual_net"},
         }
-        client = self.client("p", whose, f"{network.provider}/{network.prefix}", proxies=[proxy])
+        address = f"{network.provider}/{network.prefix}"
+        client = self.client("p", whose, address, table, proxies=[proxy])
         client.wait_for("start proxy success")
         return client
 
-    def visitor(self, network: Network) -> Table:
+    def visitor(self, destination: str) -> Table:
         """What leads to the provider."""
         return {
             "name": "visitor",
@@ -131,13 +137,13 @@ class VirtualNetworkTests(RelayTestCase):
             "serverName": "network",
             "secretKey": SECRET_KEY,
             "bindPort": -1,
-            "plugin": {"type": "virtual_net", "destinationIP": network.provider},
+            "plugin": {"type": "virtual_net", "destinationIP": destination},
         }
 
-    def visit(self, network: Network, whose: str = "our") -> Program:
+    def visit(self, network: Network, whose: str = "our", destination: str = "") -> Program:
         """The other client."""
         address = f"{network.visitor}/{network.prefix}"
-        return self.client("v", whose, address, visitors=[self.visitor(network)])
+        return self.client("v", whose, address, visitors=[self.visitor(destination or network.provider)])
 
     def transfer(self, role: str, address: str, to: str) -> None:
         """Moves bytes over a connection between both machines, there and back, and looks at each of them."""
@@ -176,6 +182,20 @@ class VirtualNetworkTests(RelayTestCase):
         self.provide(network)
         self.visit(network)
         ping(self.machines.space("v"), network.provider, LARGEST_PING_BYTES)
+
+    def test_elsewhere(self) -> None:
+        """A visitor of a gateway has a route to an address outside of the network, which ends with it."""
+        for key, network in NETWORKS.items():
+            elsewhere, bits = ELSEWHERE[key]
+            run(["ip", "-n", self.machines.space("p"), "addr", "add", f"{elsewhere}/{bits}", "dev", "lo"])
+            server = self.serve()
+            provider = self.provide(network, table={"virtualNet.gateway": True})
+            visitor = self.visit(network, destination=elsewhere)
+            ping(self.machines.space("v"), elsewhere)
+            self.assertIn("dev utun0", self.machines.route("v", elsewhere))
+            for program in (visitor, provider, server):
+                program.stop()
+            self.assertNotIn("utun0", self.machines.route("v", elsewhere))
 
     def test_server_again(self) -> None:
         """Both ends reach each other again after the server was gone."""

@@ -58,6 +58,10 @@ class ThreeMachines:
         """The network devices of a machine, as ``ip`` tells them."""
         return run(["ip", "-n", self.space(role), "-o", "link"])
 
+    def route(self, role: str, address: str) -> str:
+        """Where a machine sends what goes to an address, as ``ip`` tells it; empty for nowhere."""
+        return run(["ip", "-n", self.space(role), "route", "get", address], check=False)
+
     def command(self, role: str, *command: str) -> tuple[str, ...]:
         """The command line that runs another one on a machine."""
         return (*within(self.space(role)), *command)

@@ -9,7 +9,7 @@ import msgspec
 
 from relaykit.options import Options, Problem, doc, secret
 from relaykit.sansio.http.rewriting import HeaderRules, host_problem, unsettable
-from relaykit.sansio.packets.headers import parse_destination
+from relaykit.sansio.packets.headers import parse_destination, parse_interface
 from relaykit.values import NO_SECRET, Secret
 
 if TYPE_CHECKING:
@@ -244,7 +244,19 @@ class VirtualNetVisitorPlugin(LocalPlugin, frozen=True, kw_only=True):
             yield Problem("destinationIP", str(error))
 
     def idle(self, config: ClientConfig) -> Iterable[Problem]:
-        return _idle_without_address(config)
+        yield from _idle_without_address(config)
+        try:
+            own, destination = (
+                parse_interface(config.virtual_net.address),
+                parse_destination(self.destination_ip),
+            )
+        except ValueError:
+            return
+        if destination == own.ip:
+            yield Problem("destinationIP", "is the address of this client itself: it leads nowhere")
+        elif destination.version != own.version:
+            reason = f"virtualNet.address is of IPv{own.version}, this is not: it leads nowhere"
+            yield Problem("destinationIP", reason)
 
 
 _QUOTED = str.maketrans({letter: f"\\{letter}" for letter in "\\:="})

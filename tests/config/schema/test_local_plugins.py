@@ -107,6 +107,14 @@ class LocalPluginTests(SynchronousTestCase):
             options = convert({"localAddr": "a:80", **table}, PROXY_PLUGINS["https2https"])
             self.assertEqual([problem.key for problem in options.problems()], [key])
 
+    def test_idle_destination(self) -> None:
+        """A visitor that leads to the client itself, or to an address of the other kind, is warned of."""
+        for destination, count in (("10.0.0.1", 1), ("fd86::2", 1), ("10.0.0.2", 0), ("192.0.2.7", 0)):
+            plugin = convert({"destinationIP": destination}, VISITOR_PLUGINS["virtual_net"])
+            config = ClientConfig(virtual_net=VirtualNet(address="10.0.0.1/24"))
+            idle = [each.key for each in plugin.idle(config)]
+            self.assertEqual(idle, ["destinationIP"] * count)
+
     def test_keys(self) -> None:
         """Keys are spelled as in frp's files."""
         keys = [each.key for each in option_fields(PROXY_PLUGINS["https2http"])]
