@@ -28,6 +28,7 @@ __all__ = [
     "HolePunchingError",
     "LocalProtocolError",
     "LoginRefusedError",
+    "NoPluginAnswer",
     "NoWayError",
     "NoWorkConnection",
     "NoWorkConnectionInTime",
@@ -401,6 +402,7 @@ REFUSALS: tuple[tuple[str, str], ...] = (
     ("this rendezvous was asked for already", "rendezvous-refused"),
     ("the server did not answer within", "visit-refused"),
     ("must be given, and not be empty", "no-secret"),
+    ("a plugin of the server gave no answer", "http-plugin"),
     ("proxy [", "start-error"),
 )
 """Parts of refusals, and the known problem of each.

@@ -178,6 +178,8 @@ class PluginTests(PluginTestCase):
             converse(port)
             client.stop()
         server.wait_for("plugin odd answers again", 6)
+        # Of the 1 GiB of one answer little was read.
+        self.assertLess(server.peak_resident_bytes(), 512 * 1024 * 1024)
         plugin.program.stop()
         self.check_refused(self.log_in("well", table={"loginFailExit": True}), UNANSWERED)
         server.wait_for("plugin odd was asked about Login: it cannot be asked")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -73,6 +75,19 @@ class AskingTests(SynchronousTestCase):
             self.plugin.legs[-1].close()
             self.plugin.network.flush()
             self.assertEqual(self.why(asked), "its answer is cut short, or not what HTTP allows")
+
+    @given(st.binary() | st.binary().map(lambda junk: b"HTTP/1.1 200 OK\r\n" + junk))
+    def test_junk(self, junk: bytes) -> None:
+        """Whatever comes is an answer, or none, and nothing of it is left."""
+        self.setUp()
+        asked = self.ask()
+        self.plugin.answer(junk)
+        self.plugin.legs[-1].close()
+        self.plugin.network.flush()
+        asked.addErrback(lambda failure: failure.trap(NoPluginAnswer) and None)
+        self.successResultOf(asked)
+        self.plugin.clock.advance(ANSWER_TIMEOUT_S)
+        self.assertEqual(self.plugin.clock.getDelayedCalls(), [])
 
     def test_not_http(self) -> None:
         """What is no HTTP is no answer."""
