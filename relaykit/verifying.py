@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 
 from relaykit.assembly import (
     RoleFiles,
@@ -21,13 +23,16 @@ from relaykit.assembly import (
     with_credentials,
 )
 from relaykit.blocking import BlockingCall
+from relaykit.config.load import LoadedClient
 from relaykit.config.problems import ConfigurationProblem, ConfigurationProblems
 from relaykit.config.tokens import resolve_token
 from relaykit.errors import RelaykitError, TransportSecurityError
+from relaykit.interfaces import ILocalServiceParser
+from relaykit.plugins import installed_plugins
 from relaykit.reloading import NOT_READ, READ_S
 
 if TYPE_CHECKING:
-    from relaykit.config.load import LoadedClient, LoadedServer
+    from relaykit.config.load import LoadedServer
     from relaykit.config.schema.auth import Auth
 
 __all__ = ["Verdict", "Verifying", "file_findings", "verify_client_text"]
@@ -64,6 +69,7 @@ def file_findings(
     problems = [
         *_token_problems(loaded.config.auth, token_file, environ),
         *_gateway_problems(loaded),
+        *_service_problems(loaded),
         *_tls_problems(loaded, lambda what: warnings.append(ConfigurationProblem(what=what, file=path))),
     ]
     return Verdict(tuple(ConfigurationProblem(what=each, file=path) for each in problems), tuple(warnings))
@@ -80,6 +86,24 @@ def _tls_problems(loaded: LoadedServer | LoadedClient, warn: Callable[[str], Non
             continue
         for warning, _ in each.warnings(contents, now):
             warn(warning)
+
+
+def _service_problems(loaded: LoadedServer | LoadedClient) -> Iterator[str]:
+    """Why proxies would serve nobody whose local services are within the client."""
+    if not isinstance(loaded, LoadedClient):
+        return
+    parsers = installed_plugins(IStreamClientEndpointStringParserWithReactor)
+    kinds = {each.prefix.lower() for each in parsers if ILocalServiceParser.providedBy(each)}
+    for proxy in loaded.proxies:
+        common = proxy.common
+        if common.local.partition(":")[0].lower() not in kinds:
+            continue
+        # None of these needs the reactor to be read.
+        try:
+            found = list(clientFromString(None, common.local).problems())
+        except ValueError as error:
+            found = [str(error)]
+        yield from (f'proxy "{common.name}": {each}' for each in found)
 
 
 def _gateway_problems(loaded: LoadedServer | LoadedClient) -> Iterator[str]:

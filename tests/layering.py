@@ -80,7 +80,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "verifying": Layer(
         "what is wrong with a configuration, without using it",
-        ("reloading", "assembly", "config", "blocking", *_VOCABULARY),
+        ("reloading", "assembly", "config", "blocking", "plugins", *_VOCABULARY),
     ),
     "reloading": Layer(
         "the configuration of a role that runs, read again",

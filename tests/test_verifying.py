@@ -52,6 +52,25 @@ class VerifyTests(SynchronousTestCase):
         (problem,) = verify_client_text(self.files, text).problems
         self.assertIn(os.path.join(self.folder, "ca.pem"), problem.what)
 
+    def test_local_services(self) -> None:
+        """Services within the client say what is wrong with their arguments, and with files."""
+        for plugin, why in (
+            (
+                'type = "https2http"\nlocalAddr = "a:80"\ncrtPath = "/none.crt"\nkeyPath = "/none.key"',
+                "/none.crt",
+            ),
+            ('type = "tls2raw"\nlocalAddr = "a:80"\ncrtPath = "/none.crt"', "keyPath"),
+            ('type = "http2https"\nlocalAddr = "a:443"\ntrustedCaFile = "/none.ca"', "/none.ca"),
+            ('type = "http2http"\nlocalAddr = "a"', '"a" is no host with a port'),
+            ('type = "socks5"', ""),
+        ):
+            text = f'auth.token = "s"\n[[proxies]]\nname = "web"\ntype = "tcp"\n[proxies.plugin]\n{plugin}\n'
+            found = [each.what for each in verify_client_text(self.files, text).problems]
+            self.assertEqual(len(found), bool(why), plugin)
+            for what in found:
+                self.assertTrue(what.startswith('proxy "web": '), what)
+                self.assertIn(why, what)
+
     def test_as_the_command(self) -> None:
         """What is found is what ``relaykit verify`` says of a file with the same text."""
         proxy = '[[proxies]]\nname = "a"\ntype = "tcp"\n'

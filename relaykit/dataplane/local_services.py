@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,7 +21,7 @@ from relaykit.dataplane.transports import leg_over, parse_endpoint
 from relaykit.dataplane.virtual_network import VirtualNetwork
 from relaykit.errors import ConnectionFailed
 from relaykit.escaping import masked_endpoint
-from relaykit.interfaces import ILocalHost, ILocalService
+from relaykit.interfaces import ICheckedService, ILocalHost, ILocalService
 from relaykit.values import Origin
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Host:
         return start_tls(self._poller, leg, context, server_side=False)
 
 
-@implementer(IStreamClientEndpoint, ILocalService)
+@implementer(IStreamClientEndpoint, ICheckedService)
 class ServiceEndpoint:
     """A service within this process as an endpoint that any Twisted program can connect to."""
 
@@ -180,6 +180,9 @@ class ServiceEndpoint:
 
     def serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost) -> None:
         self._service.serve(leg, origin, host)
+
+    def problems(self) -> Iterable[str]:
+        return self._service.problems() if ICheckedService.providedBy(self._service) else ()
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connects a protocol to the service; the service knows no user."""

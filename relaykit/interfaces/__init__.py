@@ -61,7 +61,13 @@ from relaykit.interfaces.legs import (
     ITlsTerms,
     ITurns,
 )
-from relaykit.interfaces.local_services import IInnerLeg, ILocalHost, ILocalService
+from relaykit.interfaces.local_services import (
+    ICheckedService,
+    IInnerLeg,
+    ILocalHost,
+    ILocalService,
+    ILocalServiceParser,
+)
 from relaykit.interfaces.observers import IExchangeObserver, ILegObserver, IServerObserver
 from relaykit.interfaces.policies import IJudge, IPolicy, IPolicyReference
 from relaykit.interfaces.proxy_types import (
@@ -106,6 +112,7 @@ __all__ = [
     "IBatchedDatagramReceiver",
     "ICarrier",
     "ICarrierReference",
+    "ICheckedService",
     "IClientHost",
     "IConnection",
     "IDataPlane",
@@ -146,6 +153,7 @@ __all__ = [
     "IListeningPort",
     "ILocalHost",
     "ILocalService",
+    "ILocalServiceParser",
     "ILossReceiver",
     "IMeasuredPath",
     "IMessagePeer",

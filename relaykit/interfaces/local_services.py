@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 from zope.interface import Attribute, Interface
 
 from relaykit.interfaces.legs import IStreamLeg
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from relaykit.interfaces.legs import ISecureLeg
     from relaykit.values import Origin
 
-__all__ = ["IInnerLeg", "ILocalHost", "ILocalService"]
+__all__ = ["ICheckedService", "IInnerLeg", "ILocalHost", "ILocalService", "ILocalServiceParser"]
 
 
 class IInnerLeg(IStreamLeg):
@@ -38,6 +39,20 @@ class ILocalService(Interface):
 
         :raises ConnectionFailed: it cannot serve anybody at the moment; the leg is the caller's to drop.
         """
+
+
+class ILocalServiceParser(IStreamClientEndpointStringParserWithReactor):
+    """A parser of endpoint strings of services within this process.
+
+    Its endpoints provide :class:`ICheckedService`, and are made without a reactor, too, which may be None.
+    """
+
+
+class ICheckedService(ILocalService):
+    """A service that can tell beforehand why it would serve nobody."""
+
+    def problems() -> Iterable[str]:
+        """What is wrong with the files that its arguments name, each with the key; reads them."""
 
 
 class ILocalHost(Interface):

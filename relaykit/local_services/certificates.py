@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,13 @@ class _MadeOfFiles:
             self._watched.look()
             self._next_look = now + LOOK_S
         return self._watched.made
+
+    def problems(self) -> Iterator[str]:
+        """Why the files cannot be used at the moment."""
+        try:
+            self._files.read(self._now())
+        except TransportSecurityError as error:
+            yield str(error)
 
     def _made(self, contents: TlsContents, host: ILocalHost) -> Any:
         raise NotImplementedError

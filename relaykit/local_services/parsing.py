@@ -7,9 +7,10 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 from twisted.plugin import IPlugin
 from zope.interface import implementer
+
+from relaykit.interfaces import ILocalServiceParser
 
 if TYPE_CHECKING:
     from relaykit.dataplane.local_services import ServiceEndpoint
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalServiceParser"]
 
 
-@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+@implementer(IPlugin, ILocalServiceParser)
 @frozen
 class LocalServiceParser:
     """Reads strings such as ``socks5:username=alice:password=wonder``.

@@ -10,19 +10,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from relaykit.errors import ConnectionFailed
-from relaykit.interfaces import ILocalService
+from relaykit.interfaces import ICheckedService
 from relaykit.local_services.certificates import ServiceCertificate
 from relaykit.local_services.targets import parse_target
 from relaykit.local_services.unserved import log_unserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from relaykit.interfaces import ILocalHost, ISecureLeg, IStreamLeg
     from relaykit.values import Address, Origin
 
 __all__ = ["TlsToRaw", "local_service"]
 
 
-@implementer(ILocalService)
+@implementer(ICheckedService)
 @frozen
 class TlsToRaw:
     """Shows users a certificate, and lets them speak with a service that knows no TLS."""
@@ -31,6 +33,9 @@ class TlsToRaw:
     certificate: ServiceCertificate
 
     log = Logger()
+
+    def problems(self) -> Iterable[str]:
+        return self.certificate.problems()
 
     def serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost) -> None:
         context = self.certificate.context(host)

@@ -14,6 +14,8 @@ from relaykit.local_services.http_targets import HttpTarget
 from relaykit.local_services.unserved import log_unreached
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twisted.python.failure import Failure
 
     from relaykit.interfaces import ILocalHost, IStreamLeg
@@ -38,6 +40,10 @@ class WebService:
         self._address = address
         self._trust = trust
         self._kept: KeptLegs[TargetLeg] | None = None
+
+    def problems(self) -> Iterable[str]:
+        """Why it could not be verified."""
+        return () if self._trust is None else self._trust.problems()
 
     def target(self, origin: Origin, host: ILocalHost) -> HttpTarget:
         """The service, as one user has it."""

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S
 from relaykit.errors import RemoteProtocolError
-from relaykit.interfaces import ILocalService
+from relaykit.interfaces import ICheckedService
 from relaykit.local_services.http_targets import HttpTargets
 from relaykit.local_services.unserved import log_unserved
 from relaykit.proxies.http.secure_sites import MISDIRECTED
@@ -23,6 +23,8 @@ from relaykit.sansio.parsers.client_hello import ClientHelloParser
 from relaykit.sansio.parsers.http_opening import HTTP_OPENING, HttpVersion, HttpVersionParser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from relaykit.interfaces import ILocalHost, IStreamLeg
     from relaykit.local_services.certificates import ServiceCertificate
     from relaykit.local_services.http_targets import HttpTarget
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from relaykit.sansio.parsers.client_hello import ClientHello
     from relaykit.values import Origin
 
-__all__ = ["RESPONSE_S", "PlainUsers", "SecureUsers", "ServiceSites"]
+__all__ = ["RESPONSE_S", "Beginning", "PlainUsers", "SecureUsers", "ServiceSites"]
 
 RESPONSE_S: Final = 3600.0
 """Seconds that a service has to begin an answer.  frp sets no limit: reports and long polls of an hour pass,
@@ -61,7 +63,7 @@ class ServiceSites(HttpTargets):
         return self._target
 
 
-@implementer(ILocalService)
+@implementer(ICheckedService)
 @frozen(eq=False)
 class PlainUsers:
     """Serves users who speak HTTP/1.1 without TLS."""
@@ -69,12 +71,15 @@ class PlainUsers:
     service: WebService
     rules: Rules = field(repr=False)
 
+    def problems(self) -> Iterable[str]:
+        return self.service.problems()
+
     def serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost) -> None:
         sites = ServiceSites(host, self.service.target(origin, host), self.rules)
         HttpUser(leg, origin, sites).start()
 
 
-@implementer(ILocalService)
+@implementer(ICheckedService)
 @frozen(eq=False)
 class SecureUsers:
     """Ends TLS, and serves users who speak HTTP/1.1 in it, or HTTP/2 where that is offered."""
@@ -86,6 +91,9 @@ class SecureUsers:
 
     log = Logger()
 
+    def problems(self) -> Iterable[str]:
+        return (*self.certificate.problems(), *self.service.problems())
+
     def serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost) -> None:
         context = self.certificate.context(host)
         served = Deferred.fromCoroutine(self._serve(leg, origin, host, context))
@@ -93,7 +101,7 @@ class SecureUsers:
 
     async def _serve(self, leg: IStreamLeg, origin: Origin, host: ILocalHost, context: object) -> None:
         try:
-            hello = await leg.peek(_Beginning()).addTimeout(HANDSHAKE_TIMEOUT_S, host.reactor)
+            hello = await leg.peek(Beginning()).addTimeout(HANDSHAKE_TIMEOUT_S, host.reactor)
         except Exception:
             leg.close()
             raise
@@ -121,7 +129,7 @@ class SecureUsers:
         Http2User(secured, origin, sites, b"https").start()
 
 
-class _Beginning:
+class Beginning:
     """Reads a ClientHello, or None where HTTP without TLS begins."""
 
     limit = ClientHelloParser.limit

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.dataplane.tls import HANDSHAKE_TIMEOUT_S
-from relaykit.errors import ConnectionFailed
+from relaykit.errors import ConnectionFailed, RemoteProtocolError
 from relaykit.local_services.reverse_proxies import http2http, https2http
-from relaykit.local_services.reverse_proxies.users import RESPONSE_S
+from relaykit.local_services.reverse_proxies.users import RESPONSE_S, Beginning
 from relaykit.sansio.http.connection import DEFAULT_TIMEOUTS
 from relaykit.testing.legs import RecordingProducer
 from relaykit.testing.memory import CAPACITY_BYTES, RecordingReceiver
 from tests.local_services.hosts import LocalScene
+from tests.sansio.parsers.hellos import client_hello, records
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
@@ -133,6 +138,27 @@ class PlainUsersTests(SynchronousTestCase):
         self.assertTrue(there.data.endswith(b"\r\n\r\nframe"))
         self.assertTrue(there.ended)
         self.assertTrue(got.data.endswith(b"\r\n\r\nearly"))
+
+
+class BeginningTests(SynchronousTestCase):
+    """Whether somebody speaks TLS."""
+
+    @given(st.binary(max_size=64))
+    def test_junk(self, data: bytes) -> None:
+        """Anything is told from either, or refused, and nothing else happens."""
+        with contextlib.suppress(RemoteProtocolError):
+            Beginning().feed(data)
+
+    def test_cuts(self) -> None:
+        """HTTP is known once it cannot be anything else, a hello once it is whole, wherever they are cut."""
+        hello = records(client_hello(b"a.example"))
+        for at in range(1, len(hello)):
+            self.assertIsNone(Beginning().feed(hello[:at]))
+        found = Beginning().feed(hello)
+        assert found is not None and found[0] is not None
+        self.assertEqual(found[0].server_name, "a.example")
+        for at in range(1, len(GET)):
+            self.assertEqual(Beginning().feed(GET[:at]), None if at < len(b"GET ") else (None, 0))
 
 
 class SecureUsersTests(SynchronousTestCase):
