@@ -40,8 +40,8 @@ MOST_ANSWER_BYTES = 256 * 1024
 of that again, escaped."""
 
 MOST_AT_ONCE = 32
-"""Questions to one plugin at a time, each on a connection of its own; the others wait for their turns.  At
-a millisecond for each it decides about 32,000 users a second, more than a server has."""
+"""Questions to one plugin at a time, each on a connection of its own; the others wait for their turns.  One
+that answers in a millisecond decides about thousands of users a second all the same."""
 
 KEPT_S = 1.5
 """Seconds that a connection to it is kept without a question: less than web servers keep one, so that hardly
@@ -64,7 +64,7 @@ class Asking:
         pool = HTTPConnectionPool(clock)
         pool.maxPersistentPerHost = MOST_AT_ONCE
         pool.cachedConnectionTimeout = KEPT_S  # type: ignore[assignment]  # it is passed to callLater
-        # It would ask a second time only what nobody can be asked here: nothing with a body.
+        # What was asked twice may be counted twice.
         pool.retryAutomatically = False
         endpoint = BoundedEndpoint(LegEndpoint(turns, connect), MOST_ANSWER_BYTES)
         self._agent = Agent.usingEndpointFactory(clock, _Endpoints(endpoint), pool)

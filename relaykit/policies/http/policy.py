@@ -19,6 +19,7 @@ from relaykit.policies.http.words import operations
 from relaykit.policy_requests import ProxyClosed
 from relaykit.sansio.http_plugins import Place, question, read_answer
 from relaykit.sansio.wire.gojson import MalformedMessage
+from relaykit.values import host_of
 
 __all__ = ["UNANSWERED", "HttpJudge", "policy"]
 
@@ -43,7 +44,7 @@ class HttpJudge:
 
     def judge(self, request: Any) -> Deferred[Any] | None:
         if isinstance(request, ProxyClosed) and not request.was_open:
-            # frp's plugins know of proxies that they have allowed and others have not, and hear nothing more.
+            # As with frp, whose plugins are told of proxies that were open.
             return None
         return Deferred.fromCoroutine(self._judge(request))
 
@@ -55,17 +56,21 @@ class HttpJudge:
             is_changed = not answer.reject and not answer.unchange
             decided = operation.changed(request, answer.content or {}) if is_changed else None
         except (NoPluginAnswer, MalformedMessage) as error:
-            self._note(str(error), operation.name)
+            self._note(str(error), operation.name, request)
             raise RefusedByPolicy(UNANSWERED) from error
-        self._note("", operation.name)
+        self._note("", operation.name, request)
         if answer.reject:
             raise RefusedByPolicy(told(answer.reject_reason))
         return decided
 
-    def _note(self, failure: str, operation: str) -> None:
-        """Says in the log when it begins to fail, or does for another reason, and when it is well again."""
+    def _note(self, failure: str, operation: str, request: Any) -> None:
+        """Says in the log when it begins to fail, or does for another reason, and when it is well again.
+
+        That may depend on what a client says.
+        """
         if failure == self._failure:
             return
+        client = host_of(request.client.address)
         if failure:
             self.log.error(
                 "plugin {plugin} was asked about {operation}: {reason}; what it is asked about is refused "
@@ -74,9 +79,10 @@ class HttpJudge:
                 operation=operation,
                 reason=failure,
                 problem="http-plugin",
+                by_client=client,
             )
         else:
-            self.log.info("plugin {plugin} answers again", plugin=self._name)
+            self.log.info("plugin {plugin} answers again", plugin=self._name, by_client=client)
         self._failure = failure
 
 

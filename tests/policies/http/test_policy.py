@@ -90,6 +90,8 @@ class JudgeTests(SynchronousTestCase):
             self.plugin.down = None
             self.ask(LOGIN, b'{"unchange":true}')
         self.assertEqual([each["log_level"].name for each in logged], ["error", "info"])
+        # Neither can be made to fill the log.
+        self.assertEqual([each["by_client"] for each in logged], ["192.0.2.1"] * 2)
 
     def test_closed(self) -> None:
         """A plugin is told of a proxy that was open, and of no other."""

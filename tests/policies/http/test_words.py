@@ -20,7 +20,7 @@ from relaykit.policy_requests import (
 from relaykit.sansio.http_plugins import question
 from relaykit.values import Address, ClientIdentity, Origin
 
-ANN = ClientIdentity("r1", "ann", "c1")
+ANN = ClientIdentity("r1", "ann", "c1", Address("192.0.2.1", 5000))
 METAS = {"token": "apple"}
 USER = {"user": "ann", "metas": METAS, "run_id": "r1"}
 ORIGIN = Origin(Address("192.0.2.7", 4000))
