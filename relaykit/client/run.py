@@ -183,6 +183,12 @@ class ClientRun(MultiService):
             own = parse_interface(wanted.address)
             self.network.virtual_network.open(own, is_gateway=wanted.gateway)
 
+    def stopService(self) -> Deferred[Any]:
+        """Ends what users have no part in; streams of the virtual network would not end by themselves."""
+        self.network.virtual_network.close()
+        stopped: Deferred[Any] = super().stopService()
+        return stopped
+
     # --- what is registered and visited -----------------------------------------------------------------
 
     def check(self, proxies: Sequence[ConfiguredProxy], visitors: Sequence[ConfiguredVisitor]) -> None:
