@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.integration.certificates import Authority
 from tests.integration.http_plugin import Plugin
@@ -260,3 +261,50 @@ class FrpTests(PluginTests):
         """Has it run in ours' place."""
         super().setUp()
         self.own_client = frp_command("frpc")
+
+
+class SameQuestionsTests(PluginTestCase):
+    """frp's client, before frp's server and before ours."""
+
+    skip = missing_frp()
+
+    def questions_at(self, command: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What a server of this program asks first about each operation, without what differs each time."""
+        plugin, at = self.start_plugin()
+        self.bind_port = free_port()
+        table = {"name": "all", "addr": f"{LOOPBACK}:{at}", "path": "/handler", "ops": OPERATIONS}
+        without_mux = {"transport.tcpMux": False}
+        server = self.start_server({"httpPlugins": [table], **without_mux}, command)
+        port = free_port()
+        proxy = {
+            **self.echo(port),
+            "transport": {"useEncryption": True, "bandwidthLimit": "10MB", "bandwidthLimitMode": "server"},
+            "metadatas": {"b": "2", "a": "1"},
+            "annotations": {"note": "<x>"},
+            "loadBalancer": {"group": "g", "groupKey": "k"},
+        }
+        keys = {"user": "ann", "clientID": "home", "metadatas": {"team": "blue"}, "transport.poolCount": 2}
+        client = self.start_client(
+            {**keys, **without_mux, "transport.heartbeatInterval": 1}, [proxy], command=frp_command("frpc")
+        )
+        client.wait_for("start proxy success")
+        converse(port)
+        asked = {each: plugin.asked(each) for each in OPERATIONS if each != "CloseProxy"}
+        client.stop()
+        asked["CloseProxy"] = plugin.asked("CloseProxy")
+        server.stop()
+        for content in asked.values():
+            for holder in (content, content["user"]):
+                if isinstance(holder, dict):
+                    for key in ("privilege_key", "timestamp", "run_id", "remote_port"):
+                        holder.pop(key, None)
+            for key in ("client_address", "remote_addr"):
+                if key in content:
+                    content[key] = content[key].rpartition(":")[0]
+        return asked
+
+    def test_same(self) -> None:
+        """Plugins are asked the same by both, but for what proves the token."""
+        theirs, ours = (self.questions_at(each) for each in (frp_command("frps"), self.server_command))
+        for operation in OPERATIONS:
+            self.assertEqual(list(ours[operation].items()), list(theirs[operation].items()))
