@@ -321,6 +321,24 @@ class DecisionTests(SynchronousTestCase):
         self.assertTrue(received.ended)
         self.assertEqual(client.of(events.WorkRequested), [])
 
+    def test_visitor_of_datagrams(self) -> None:
+        """A visitor whose datagrams share a connection is a user, too."""
+
+        def decide(request: Any) -> None:
+            if isinstance(request, UserRequest):
+                raise RefusedByPolicy("closed on Sundays")
+
+        judge = Judge(decide)
+        client = Client(Scene(judges=named(judge)))
+        client.register("web", remote_port=6000)
+        proxy = client.scene.registry.get("web")
+        assert proxy is not None
+        near, far = client.scene.network.pair()
+        visitor = RecordingReceiver(near)
+        proxy.serve(far, Origin(), is_lane=True)
+        client.scene.flush()
+        self.assertEqual((len(judge.of(UserRequest)), visitor.ended), (1, True))
+
     def test_user_ended(self) -> None:
         """A proxy that is taken back lets go of users about whom a policy thinks."""
         cancelled: list[object] = []
