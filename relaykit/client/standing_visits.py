@@ -140,4 +140,7 @@ class StandingVisit(Service):
         )
 
     def _defect(self, failure: Failure) -> None:
+        # The visitor may be somebody else's.
         self.log.failure("[{visitor}] a defect while it was connected", failure, visitor=self._host.name)
+        if self._leg is not None:
+            self._leg.abort()

@@ -19,8 +19,10 @@ class IVirtualNetwork(Interface):
     def join(leg: IStreamLeg, destination: IpAddress | None = None) -> None:
         """Exchanges packets over a leg, which it owns, with the network of another client.
 
-        What is sent to ``destination`` goes there.  Without one, that is what is sent to the address that
-        comes from there: see :class:`relaykit.sansio.packets.switch.PacketSwitch`.
+        What is sent to ``destination`` goes there; where that is outside of the network, the system gets a
+        route to it.  Without one, that is what is sent to the address that comes from there: see
+        :class:`relaykit.sansio.packets.switch.PacketSwitch`.
 
-        :raises ConnectionFailed: there is no device, or there are too many streams; the leg is the caller's.
+        :raises ConnectionFailed: there is no device, there can be no route, or there are too many streams;
+            the leg is the caller's.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,6 +11,7 @@ from relaykit.client.service import RelayClient
 from relaykit.client.standing_visits import AFTER_END_S, AFTER_FAILURE_S, LONGEST_AFTER_FAILURE_S
 from relaykit.client.status import VisitorStatus
 from relaykit.config.load import ConfiguredVisitor
+from relaykit.proxies.stcp import StcpVisitor
 from relaykit.testing.memory import MemoryLeg, RecordingReceiver
 from relaykit.values import Ended
 from tests.client.scene import SERVICE, Machine, started, stcp_proxy, stcp_visitor
@@ -151,6 +154,16 @@ class StandingVisitTests(SynchronousTestCase):
         self.assertFalse(self.status(client).is_up)
         client.update((), (standing(),))
         self.scene.flush()
+        self.assertTrue(self.status(client).is_up)
+
+    def test_defect(self) -> None:
+        """A visitor that cannot take the service is tried again later."""
+        self.visited()
+        with mock.patch.object(StcpVisitor, "leg_accepted", side_effect=RuntimeError("a defect")):
+            client = started(self.here, standing())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.next_try_s(client), AFTER_FAILURE_S)
+        self.pass_time(AFTER_FAILURE_S)
         self.assertTrue(self.status(client).is_up)
 
     def test_stopped(self) -> None:
