@@ -9,16 +9,11 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS
 from relaykit.config.reference import reference
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS
 from relaykit.plugins import Carriers, ProxyTypes
 
-__all__ = ["HERE", "Feature", "features", "readme_table"]
-
-HERE = "yes"
-REFUSED = "not yet: a file that uses it is refused"
-WARNED = "not yet: a file that uses it is warned of"
+__all__ = ["Feature", "features", "readme_table"]
 
 _BY_KEYS = (
     ("TLS between client and server, also with certificates of the client", "transport.tls.trustedCaFile"),
@@ -48,70 +43,52 @@ _BY_KEYS = (
 
 @frozen
 class Feature:
-    """One row: what frp has, and what becomes of it here."""
+    """One thing that frp has."""
 
     kind: str
     name: str
-    today: str
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it can be used."""
-        return self.today == HERE
 
 
 def features() -> list[Feature]:
-    """Everything that frp's files can ask for: what is here of each kind, then what is not.
+    """Everything that frp's files can ask for, by its kind.
 
     :raises KeyError: something that is said to be here is not.
     """
-    rows = [*_types(), *_carriers(), *_plugins(), *_keys()]
-    kinds = list(dict.fromkeys(row.kind for row in rows))
-    return sorted(rows, key=lambda row: (kinds.index(row.kind), not row.is_here))
+    return [*_types(), *_carriers(), *_plugins(), *_keys()]
 
 
 def readme_table() -> str:
     """The same in Markdown, a row for each kind."""
     rows = features()
-    lines = ["| of frp | here today | not yet |", "| --- | --- | --- |"]
+    lines = ["| of frp | here |", "| --- | --- |"]
     for kind in dict.fromkeys(row.kind for row in rows):
-        here, missing = (
-            ", ".join(row.name for row in rows if row.kind == kind and row.is_here is is_here)
-            for is_here in (True, False)
-        )
-        lines.append(f"| {kind} | {here} | {missing} |")
+        lines.append(f"| {kind} | {', '.join(row.name for row in rows if row.kind == kind)} |")
     return "\n".join(lines).replace("``", "`")
 
 
 def _types() -> Iterator[Feature]:
     installed = {each.name for each in ProxyTypes.installed() if each.module.startswith("relaykit.")}
     for name in sorted(installed):
-        yield Feature("proxy types", f"``{name}``", HERE)
+        yield Feature("proxy types", f"``{name}``")
 
 
 def _carriers() -> Iterator[Feature]:
     for each in Carriers.installed():
         if each.module.startswith("relaykit."):
-            yield Feature("carriers (``transport.protocol``)", f"``{each.name}``", HERE)
+            yield Feature("carriers (``transport.protocol``)", f"``{each.name}``")
 
 
 def _plugins() -> Iterator[Feature]:
     for name in PROXY_PLUGINS:
-        yield Feature("plugins of proxies", f"``{name}``", HERE)
+        yield Feature("plugins of proxies", f"``{name}``")
 
 
 def _keys() -> Iterator[Feature]:
-    there = {f"{entry.table}.{entry.key}".lstrip("."): entry.availability for entry in reference()}
+    there = {f"{entry.table}.{entry.key}".lstrip(".") for entry in reference()}
     for name, key in _BY_KEYS:
-        if there[key]:
-            raise KeyError(f"{key} is said to be here: {there[key]}")
-        yield Feature("the rest", name, HERE)
-    missing: dict[str, str] = {}
-    for each in (*SERVER_KEYS, *CLIENT_KEYS):
-        if missing.get(each.what) != REFUSED:
-            missing[each.what] = REFUSED if each.refused else WARNED
-    for name, today in missing.items():
-        yield Feature("the rest", name, today)
+        if key not in there:
+            raise KeyError(f"{key} is said to be here")
+        yield Feature("the rest", name)
 
 
 if __name__ == "__main__":

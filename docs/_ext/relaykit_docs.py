@@ -168,11 +168,11 @@ class Transitions(SphinxDirective):
 
 
 class FeaturesOfFrp(SphinxDirective):
-    """``.. features-of-frp::`` lists what frp's files can ask for, and what becomes of it here."""
+    """``.. features-of-frp::`` lists what frp's files can ask for, all of which is here."""
 
     def run(self) -> list[nodes.Node]:
-        rows = ((row.kind, row.name, row.today) for row in features())
-        return _parsed(self, list_table(("Of frp", "", "Here today"), rows, (20, 45, 35)))
+        rows = ((row.kind, row.name) for row in features())
+        return _parsed(self, list_table(("Of frp", ""), rows, (30, 70)))
 
 
 class KnownProblems(SphinxDirective):
@@ -215,10 +215,7 @@ class ConfigurationKeys(SphinxDirective):
         entries = (entry for entry in reference() if entry.program == self.arguments[0])
         for (table, about), of_table in groupby(entries, key=lambda entry: (entry.table, entry.table_doc)):
             lines += [*heading(table or "Top level", f"keys-{self.arguments[0]}-{table}"), escaped(about), ""]
-            cells = (
-                (entry.key, entry.type, entry.default, _sentences(entry.doc, entry.availability))
-                for entry in of_table
-            )
+            cells = ((entry.key, entry.type, entry.default, _sentence(entry.doc)) for entry in of_table)
             lines += _key_table(cells)
         return _parsed(self, lines)
 
@@ -267,8 +264,8 @@ def _key_table(cells: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
     return list_table(("Key", "Value", "Default", "Meaning"), rows, (28, 16, 16, 40))
 
 
-def _sentences(*texts: str) -> str:
-    return " ".join(text[0].upper() + text[1:].rstrip(".") + "." for text in texts if text)
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
 
 
 def _interface(node: ast.ClassDef, names: dict[str, str]) -> Iterator[str]:

@@ -58,14 +58,10 @@ class ConfigurationProblems(ConfigurationError):
 
 @define
 class Findings:
-    """What a check of options found, by key from the table that was checked.
-
-    ``unavailable`` are problems that are only worth telling of where nothing else is wrong.
-    """
+    """What a check of options found, by key from the table that was checked."""
 
     problems: list[Problem] = field(factory=list)
     warnings: list[Problem] = field(factory=list)
-    unavailable: list[Problem] = field(factory=list)
 
     def add(self, found: Iterable[Problem], prefix: str = "") -> None:
         """Adds problems of a table below this one."""

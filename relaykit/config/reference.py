@@ -6,12 +6,11 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
-from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, Unavailable
 from relaykit.config.schema import ClientConfig, ServerConfig
 from relaykit.config.schema.local_plugins import PROXY_PLUGINS, VISITOR_PLUGINS
 from relaykit.options import OptionField, Options, ProxyCommon, VisitorCommon, option_fields, options_class
@@ -34,8 +33,7 @@ class ReferenceEntry:
     """One key.
 
     ``program`` is ``server`` or ``client``; ``table`` the path of the table that the key is in, empty
-    for the top level, ``[]`` after a list; ``table_doc`` what the table is for.  ``availability`` is
-    empty for a key that has its full effect.
+    for the top level, ``[]`` after a list; ``table_doc`` what the table is for.
     """
 
     program: str
@@ -45,7 +43,6 @@ class ReferenceEntry:
     type: str
     default: str
     doc: str
-    availability: str
 
 
 @frozen
@@ -58,16 +55,16 @@ class Home:
 
 def reference() -> Iterator[ReferenceEntry]:
     """Every key of both programs, in the order of declaration; tables after the keys beside them."""
-    yield from _entries("server", "", ServerConfig, SERVER_KEYS, "")
-    yield from _entries("client", "", ClientConfig, CLIENT_KEYS, "")
+    yield from _entries("server", "", ServerConfig)
+    yield from _entries("client", "", ClientConfig)
     for half, program in (("accept_options", "server"), ("dial_options", "client")):
         yield from _carriers(program, half)
-    yield from _entries("client", "proxies[]", ProxyCommon, (), "")
-    yield from _entries("client", "visitors[]", VisitorCommon, (), "")
+    yield from _entries("client", "proxies[]", ProxyCommon)
+    yield from _entries("client", "visitors[]", VisitorCommon)
     for name, cls in PROXY_PLUGINS.items():
-        yield from _entries("client", f"proxies[].plugin with type {name}", cls, (), "")
+        yield from _entries("client", f"proxies[].plugin with type {name}", cls)
     for name, cls in VISITOR_PLUGINS.items():
-        yield from _entries("client", f"visitors[].plugin with type {name}", cls, (), "")
+        yield from _entries("client", f"visitors[].plugin with type {name}", cls)
 
 
 def type_text(declared: Any) -> str:
@@ -109,10 +106,10 @@ def _carriers(program: str, half: str) -> Iterator[ReferenceEntry]:
             carrier = carriers.get(reference.name)
             options: type[Options] | None = getattr(carrier, half)
             if options is not None and carrier.table == carrier.name:
-                yield from _entries(program, f"transport.{carrier.table}", options, (), "")
+                yield from _entries(program, f"transport.{carrier.table}", options)
 
 
-def _entry(program: str, table: str, about: str, option: OptionField, availability: str) -> ReferenceEntry:
+def _entry(program: str, table: str, about: str, option: OptionField) -> ReferenceEntry:
     return ReferenceEntry(
         program=program,
         table=table,
@@ -121,43 +118,21 @@ def _entry(program: str, table: str, about: str, option: OptionField, availabili
         type=type_text(option.type),
         default=_default_text(option.default, option.required),
         doc=option.description,
-        availability=availability,
     )
 
 
-def _entries(
-    program: str, table: str, cls: type[Options], unavailable: Iterable[Unavailable], state: str
-) -> Iterator[ReferenceEntry]:
-    unavailable = tuple(unavailable)
-    nested: list[tuple[str, type[Options], list[Unavailable]]] = []
+def _entries(program: str, table: str, cls: type[Options]) -> Iterator[ReferenceEntry]:
+    nested: list[tuple[str, type[Options]]] = []
     for each in option_fields(cls):
         inner = options_class(each.type) or _item_class(each.type)
-        below = [_below(entry, each.key) for entry in unavailable if entry.key.startswith(f"{each.key}.")]
         if inner is not None:
             marker = "" if options_class(each.type) else "[]"
             path = f"{table}.{each.key}{marker}" if table else f"{each.key}{marker}"
-            nested.append((path, inner, below))
+            nested.append((path, inner))
         if options_class(each.type) is None and each.file_key is None:
-            own = state or _availability(entry for entry in unavailable if entry.key == each.key)
-            yield _entry(program, table, inspect.cleandoc(cls.__doc__ or ""), each, own)
-    whole = {entry.key for entry in unavailable}
-    for path, inner, below in nested:
-        key = path.rpartition(".")[2].removesuffix("[]")
-        yield from _entries(
-            program, path, inner, below, state or ("not available yet" if key in whole else "")
-        )
-
-
-def _below(entry: Unavailable, key: str) -> Unavailable:
-    return Unavailable(entry.key.removeprefix(f"{key}."), entry.what, entry.refused, entry.only)
-
-
-def _availability(unavailable: Iterable[Unavailable]) -> str:
-    texts = []
-    for each in unavailable:
-        values = f"{', '.join(str(value) for value in each.only)}: " if each.only else ""
-        texts.append(f"{values}not available yet, {'refused' if each.refused else 'no effect'}")
-    return "; ".join(texts)
+            yield _entry(program, table, inspect.cleandoc(cls.__doc__ or ""), each)
+    for path, inner in nested:
+        yield from _entries(program, path, inner)
 
 
 def _item_class(declared: Any) -> type[Options] | None:

@@ -14,19 +14,10 @@ class ReferenceTests(SynchronousTestCase):
     entries = {(entry.program, entry.table, entry.key): entry for entry in reference()}
 
     def test_entries(self) -> None:
-        """A key has table, type, default and words; its effect is told where there is none yet."""
+        """A key has table, type, default and words."""
         entry = self.entries["server", "", "bindPort"]
-        self.assertEqual((entry.type, entry.default, entry.availability), ("integer", "7000", ""))
+        self.assertEqual((entry.type, entry.default), ("integer", "7000"))
         self.assertEqual(entry.table_doc, "The relay server.")
-        for place, availability in (
-            (("server", "webServer", "port"), ""),
-            (("server", "sshTunnelGateway", "bindPort"), ""),
-            (("client", "transport.quic", "keepalivePeriod"), ""),
-            (("client", "transport", "protocol"), ""),
-            (("client", "proxies[].transport", "bandwidthLimit"), ""),
-            (("client", "transport.tls", "serverFingerprint"), ""),
-        ):
-            self.assertEqual(self.entries[place].availability, availability, place)
 
     def test_complete(self) -> None:
         """No entry is there twice, each has words, and lists of tables are described too."""

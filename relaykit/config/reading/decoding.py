@@ -121,8 +121,7 @@ class Reader:
     def findings(self, found: Findings, path: KeyPath, *, subject: str = "") -> None:
         """Reports what a check found in the table at this path.
 
-        What follows from a value that could not be read, below or above, is left out, and so is that a key is
-        not available where something is wrong with it or below it.
+        What follows from a value that could not be read, below or above, is left out.
         """
         fresh = [(each, (*path, *key_path(each.key))) for each in found.problems]
         fresh = [
@@ -132,10 +131,6 @@ class Reader:
         ]
         for each, full in fresh:
             self.problem(full, each.reason, subject=subject)
-        for each in found.unavailable:
-            full = (*path, *key_path(each.key))
-            if not self.is_blamed(full):
-                self.problem(full, each.reason, subject=subject)
         for each in found.warnings:
             full = (*path, *key_path(each.key))
             if self._blamed.isdisjoint(_beginnings(full)):

@@ -1,4 +1,4 @@
-"""What is wrong with options that single values cannot tell: rules of frp, permissions, availability.
+"""What is wrong with options that single values cannot tell: rules of frp, permissions.
 
 The functions take complete options (see :mod:`relaykit.config.rules.completing`), from a file or from a
 command line alike.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from relaykit.config.not_implemented import CLIENT_KEYS, SERVER_KEYS, availability_findings
 from relaykit.config.problems import Findings
 from relaykit.config.schema import ClientConfig, ClientTls, HttpPlugin, ServerConfig, ServerTls
 from relaykit.config.schema.addresses import endpoint_problem, host_and_port_problem, is_loopback
@@ -105,7 +104,6 @@ def check_server(
             }
         )
     )
-    _add_unavailable(found, availability_findings(config, SERVER_KEYS))
     return found
 
 
@@ -133,7 +131,6 @@ def check_client(
     found.warn(_half_pairs(config.transport.tls))
     found.warn(_known_passwords(config.web_server))
     found.warn(_idle_profiling(config.web_server))
-    _add_unavailable(found, availability_findings(config, CLIENT_KEYS))
     return found
 
 
@@ -410,10 +407,3 @@ def _half_pairs(tls: ServerTls | ClientTls) -> Iterator[Problem]:
     ):
         if value and not its_value:
             yield Problem(f"transport.tls.{key}", f"has no effect without transport.tls.{other}")
-
-
-def _add_unavailable(found: Findings, unavailable: Findings) -> None:
-    """Adds what is not available, without warnings about keys that frp's rules refuse."""
-    refused = {each.key for each in found.problems}
-    found.unavailable.extend(unavailable.unavailable)
-    found.warn(each for each in unavailable.warnings if each.key not in refused)

@@ -202,20 +202,6 @@ class FindingsTests(SynchronousTestCase):
         reading.findings(found, ("t",))
         self.assertEqual([each.key for each in reading.report.problems], ["t.inner", "t.text"])
 
-    def test_unavailable(self) -> None:
-        """That something is not available is told only where nothing is wrong with it."""
-        reading = reader()
-        found = Findings(
-            problems=[Problem("inner.number", "is bad"), Problem("text", "a"), Problem("text", "b")],
-            unavailable=[Problem("inner", "not yet"), Problem("names", "not yet")],
-        )
-        reading.findings(found, ())
-        self.assertEqual(
-            [each.key for each in reading.report.problems], ["inner.number", "text", "text", "names"]
-        )
-        self.assertTrue(reading.is_blamed(("inner",)))
-        self.assertFalse(reading.is_blamed(("words",)))
-
 
 class NearestTests(SynchronousTestCase):
     """Tests for guesses at what was meant."""

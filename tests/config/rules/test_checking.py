@@ -5,9 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relaykit.carriers.quic import carrier as quic_carrier
-from relaykit.config.not_implemented import Unavailable
 from relaykit.config.problems import Findings
-from relaykit.config.rules import checking
 from relaykit.config.rules.checking import (
     TOKEN_SOURCE_EXEC,
     check_client,
@@ -56,7 +54,7 @@ TOKEN = ServerAuth(token=Secret("t"))
 
 def keys(found: Findings) -> list[str]:
     """The keys that something is wrong with."""
-    return [problem.key for problem in (*found.problems, *found.unavailable)]
+    return [problem.key for problem in found.problems]
 
 
 WEB = WebServerConfig(tls=WebServerTls(key_file="k"))
@@ -129,14 +127,6 @@ class ServerTests(SynchronousTestCase):
         transport = ServerTransport(tls=ServerTls(trusted_ca_file="ca.pem"))
         config = ServerConfig(auth=TOKEN, quic_bind_port=7000, transport=transport)
         self.assertEqual(keys(check_server(config)), ["quicBindPort"])
-
-    def test_unavailable(self) -> None:
-        """What is not available is kept apart from what is wrong, and not warned about as well."""
-        self.patch(checking, "SERVER_KEYS", (Unavailable("kcpBindPort", "KCP", refused=True),))
-        found = check_server(ServerConfig(auth=TOKEN, kcp_bind_port=1, web_server=WEB))
-        self.assertEqual([problem.key for problem in found.problems], ["webServer.tls.certFile"])
-        self.assertEqual([problem.key for problem in found.unavailable], ["kcpBindPort"])
-        self.assertEqual(found.warnings, [])
 
     def test_idle_plugin(self) -> None:
         """A plugin that is asked about nothing is warned about."""
@@ -218,7 +208,7 @@ class ClientTests(SynchronousTestCase):
             found = check_client(config)
             self.assertEqual(keys(found), ["virtualNet.address"] * bool(wrong))
             self.assertTrue(not wrong or found.problems[0].reason.startswith(wrong))
-            self.assertEqual((found.unavailable, found.warnings), ([], []))
+            self.assertEqual(found.warnings, [])
 
     def test_feature_gates(self) -> None:
         """Those of frp are taken in silence, on or off; others are refused by name."""
