@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeadlinePassed
-from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IStreamClientEndpointStringParserWithReactor
 
 from relaykit.assembly import (
@@ -92,6 +91,9 @@ def _service_problems(loaded: LoadedServer | LoadedClient) -> Iterator[str]:
     """Why proxies would serve nobody whose local services are within the client."""
     if not isinstance(loaded, LoadedClient):
         return
+    # To import it takes the sockets that a server was started with from it.
+    from twisted.internet.endpoints import clientFromString
+
     parsers = installed_plugins(IStreamClientEndpointStringParserWithReactor)
     kinds = {each.prefix.lower() for each in parsers if ILocalServiceParser.providedBy(each)}
     for proxy in loaded.proxies:

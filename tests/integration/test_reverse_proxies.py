@@ -8,13 +8,11 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from twisted.trial.unittest import SkipTest
-from websockets.sync.client import connect as connect_websocket
-from websockets.sync.server import ServerConnection
-from websockets.sync.server import serve as serve_websockets
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Request
 
 from tests.integration.certificates import Authority, Certified
 from tests.integration.http2_user import Http2User
@@ -48,11 +46,34 @@ ENDLESS_BYTES = 64 * 1024 * 1024
 STREAMS = 8
 
 
-def answer(user: ServerConnection) -> None:
-    """Serves a user of WebSocket."""
-    for said in user:
-        assert isinstance(said, bytes)
-        user.send(b">" + said)
+def serve_websocket(connection: socket.socket) -> None:
+    """Serves a user of WebSocket: says again whatever they say."""
+    server = WSConnection(ConnectionType.SERVER)
+    while data := connection.recv(PIECE_BYTES):
+        server.receive_data(data)
+        for event in server.events():
+            if isinstance(event, Request):
+                connection.sendall(server.send(AcceptConnection()))
+            elif isinstance(event, BytesMessage):
+                connection.sendall(server.send(BytesMessage(b">" + event.data)))
+            elif isinstance(event, CloseConnection):
+                connection.sendall(server.send(event.response()))
+                return
+
+
+def converse_by_websocket(connection: socket.socket, said: bytes) -> bytes:
+    """What is answered to a message."""
+    user = WSConnection(ConnectionType.CLIENT)
+    connection.sendall(user.send(Request(host=HOST, target="/")))
+    while data := connection.recv(PIECE_BYTES):
+        user.receive_data(data)
+        for event in user.events():
+            if isinstance(event, AcceptConnection):
+                connection.sendall(user.send(BytesMessage(said)))
+            elif isinstance(event, BytesMessage):
+                connection.sendall(user.send(CloseConnection(code=1000)))
+                return bytes(event.data)
+    raise AssertionError("the connection ended")
 
 
 def secured(serve: Callable[[socket.socket], None], shown: Certified) -> Callable[[socket.socket], None]:
@@ -183,24 +204,12 @@ class ReverseProxyTests(ReverseProxyTestCase):
 
     def test_websocket(self) -> None:
         """A client of WebSocket speaks with a server of it."""
-        server = serve_websockets(answer, LOOPBACK, 0)
-        self.addCleanup(server.shutdown)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.services["http2http"] = self.services["https2http"] = server.socket.getsockname()[1]
+        port = self.start_service(serve_websocket).port
+        self.services["http2http"] = self.services["https2http"] = port
         self.start_client_with()
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        for kind, scheme in (("http2http", "ws"), ("https2http", "wss")):
-            with connect_websocket(
-                f"{scheme}://{HOST}/",
-                sock=dial(self.ports[kind]),
-                ssl=context if scheme == "wss" else None,
-                open_timeout=PATIENCE_S,
-                proxy=None,
-            ) as user:
-                user.send(b"hello")
-                self.assertEqual(user.recv(PATIENCE_S), b">hello")
+        for kind in ("http2http", "https2http"):
+            with self.connect(kind) as connection:
+                self.assertEqual(converse_by_websocket(connection, b"hello"), b">hello")
 
     def test_errors(self) -> None:
         """A service that hangs up, or is not there, is a bad gateway; hosts other than in TLS are refused."""
