@@ -133,9 +133,14 @@ class ControlSocket(Service):
     def _open_at_loopback(self) -> None:
         token = Secret(secrets.token_urlsafe(_TOKEN_BYTES))
         self._factory.guard = Guard(password=token)
-        self._port = port = self._reactor.listenTCP(0, self._factory, interface=LOOPBACK)
-        door = LoopbackDoor(port.getHost().port, token)
-        StateDirectory(self.path.parent).write(self.path.name, door.dump())
+        port = self._reactor.listenTCP(0, self._factory, interface=LOOPBACK)
+        try:
+            door = LoopbackDoor(port.getHost().port, token)
+            StateDirectory(self.path.parent).write(self.path.name, door.dump())
+        except StateUnavailable:
+            port.stopListening()
+            raise
+        self._port = port
 
     def _closed(self, _: object) -> None:
         self._reaching.close()

@@ -30,6 +30,10 @@ class Reactor(MemoryReactorClock):
 
     error: Exception | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: list[int] = []
+
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: Any = 0
     ) -> Any:
@@ -44,7 +48,9 @@ class Reactor(MemoryReactorClock):
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         if self.error is not None:
             raise self.error
-        return super().listenTCP(port or FREE_PORT, factory, backlog, interface)
+        opened: Any = super().listenTCP(port or FREE_PORT, factory, backlog, interface)
+        opened.stopListening = lambda: self.closed.append(opened.getHost().port)
+        return opened
 
 
 class ControlTestCase(SynchronousTestCase):
@@ -184,6 +190,7 @@ class LoopbackTests(ControlTestCase):
         self.patch(StateDirectory, "write", self.full)
         with self.started() as said:
             self.assertIn("cannot be opened: no space", said[0])
+            self.assertEqual(self.reactor.closed, [FREE_PORT])
 
     def full(self, name: str, content: bytes) -> None:
         """Stands for a disk."""

@@ -46,6 +46,16 @@ ENDLESS_BYTES = 64 * 1024 * 1024
 STREAMS = 8
 
 
+def secured_to(connection: socket.socket, name: str, *protocols: str) -> ssl.SSLSocket:
+    """The same within TLS, with whoever has this name; nothing of their certificate is verified."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context.wrap_socket(connection, server_hostname=name)
+
+
 def serve_websocket(connection: socket.socket) -> None:
     """Serves a user of WebSocket: says again whatever they say."""
     server = WSConnection(ConnectionType.SERVER)
@@ -134,12 +144,7 @@ class ReverseProxyTestCase(RelayTestCase):
             if not kind.startswith("https"):
                 yield connection
                 return
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            if protocols:
-                context.set_alpn_protocols(protocols)
-            with context.wrap_socket(connection, server_hostname=HOST) as within:
+            with secured_to(connection, HOST, *protocols) as within:
                 yield within
 
     @contextlib.contextmanager
@@ -322,10 +327,7 @@ class VhostTests(ReverseProxyTestCase):
             self.ports[kind] = secure_port if kind.startswith("https") else plain_port
             with dial(self.ports[kind]) as connection:
                 if kind.startswith("https"):
-                    context = ssl.create_default_context()
-                    context.check_hostname = False
-                    context.verify_mode = ssl.CERT_NONE
-                    connection = context.wrap_socket(connection, server_hostname=f"{kind}.example")
+                    connection = secured_to(connection, f"{kind}.example")
                 told = WebUser(connection).ask(f"{kind}.example", "/x").told
                 expected = None if kind == "http2http" else LOOPBACK
                 self.assertEqual((told.get("x-forwarded-for"), told.target), (expected, "/x"), kind)
